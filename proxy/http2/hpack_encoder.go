@@ -1,0 +1,210 @@
+package http2
+
+import (
+	"hash/maphash"
+	"strings"
+)
+
+// Encoder encodes the header blocks of one connection in their order
+// (RFC 7541).
+//
+// A field goes into the dynamic table when it was seen a short while before,
+// not at first sight: values that never come again (paths with identifiers,
+// trace ids, dates) would only push the useful ones out. Strings are not
+// Huffman coded: on links inside a cluster CPU is dearer than bytes.
+type Encoder struct {
+	limit int // what we want to use at most, in bytes
+	max   int // in use: the lower one of limit and the peer's setting
+
+	update  bool // size updates are due at the start of the next block
+	lowest  int  // the lowest max since the last update
+	seed    maphash.Seed
+	entries []entry // ring: sequence number s is at entries[s&(len-1)]
+	head    uint64  // sequence number of the newest entry; the first is 1
+	count   int
+	size    int // bytes, RFC 7541, section 4.1
+
+	// Newest entry by hash; entries of one bucket are chained from new to old,
+	// and a chain ends at the first number that was evicted.
+	byField, byName [encoderBuckets]uint64
+	// seen holds marks of fields that were sent as literals lately.
+	seen [encoderSeen]uint32
+}
+
+const (
+	encoderBuckets = 128
+	encoderSeen    = 256
+)
+
+// entry is a field in the dynamic table.
+type entry struct {
+	name, value          string
+	nameHash, fieldHash  uint64
+	olderName, olderPair uint64
+}
+
+// NewEncoder returns an Encoder that uses at most tableSize bytes for its
+// dynamic table, and no more than 4096 before SetMaxTableSize allows it.
+func NewEncoder(tableSize uint32) *Encoder {
+	e := &Encoder{limit: clampTable(tableSize), max: DefaultTableSize, seed: maphash.MakeSeed()}
+	e.lowest = e.max
+	e.SetMaxTableSize(DefaultTableSize)
+	return e
+}
+
+// SetMaxTableSize takes the peer's SETTINGS_HEADER_TABLE_SIZE in bytes, to be
+// called between header blocks and before the settings are acknowledged. The
+// size update of RFC 7541, section 4.2, goes out with the next field.
+func (e *Encoder) SetMaxTableSize(n uint32) {
+	size := min(clampTable(n), e.limit)
+	if size == e.max {
+		return
+	}
+	if !e.update {
+		e.lowest = e.max
+	}
+	e.update = true
+	e.lowest = min(e.lowest, size)
+	e.max = size
+	e.evict(0)
+}
+
+// Append appends one field to a header block. Upper-case ASCII letters of name
+// are sent in lower case, so a name may come as HTTP/1 wrote it. The strings
+// are not kept. sensitive values are sent so that no hop puts them into a table.
+func (e *Encoder) Append(dst []byte, name, value string, sensitive bool) []byte {
+	if e.update {
+		dst = e.appendUpdates(dst)
+	}
+	nameHash := hashName(name)
+	index := findStatic(nameHash, name)
+	if sensitive {
+		return e.appendLiteral(dst, 0x10, 4, index, nameHash, name, value)
+	}
+	if index != 0 {
+		if i := findStaticValue(index, value); i != 0 {
+			return append(dst, 0x80|byte(i))
+		}
+	}
+	hash := mix(nameHash ^ maphash.String(e.seed, value))
+	if i := e.find(hash, name, value); i != 0 {
+		return appendInt(dst, 0x80, 7, i)
+	}
+	if !e.worthIt(hash, len(name)+len(value)+fieldOverhead) {
+		return e.appendLiteral(dst, 0x00, 4, index, nameHash, name, value)
+	}
+	dst = e.appendLiteral(dst, 0x40, 6, index, nameHash, name, value)
+	e.insert(nameHash, hash, name, value)
+	return dst
+}
+
+// worthIt is the policy: a field was seen lately and does not take half of the
+// table for itself.
+func (e *Encoder) worthIt(hash uint64, size int) bool {
+	if size > e.max/2 {
+		return false
+	}
+	slot, mark := &e.seen[hash%encoderSeen], uint32(hash>>32)|1
+	if *slot == mark {
+		return true
+	}
+	*slot = mark
+	return false
+}
+
+func (e *Encoder) appendUpdates(dst []byte) []byte {
+	if e.lowest < e.max {
+		dst = appendInt(dst, 0x20, 5, e.lowest)
+	}
+	e.update = false
+	return appendInt(dst, 0x20, 5, e.max)
+}
+
+// appendLiteral appends a literal field of the form that first and bits say,
+// with the name as an index when a table has it.
+func (e *Encoder) appendLiteral(
+	dst []byte, first byte, bits uint8, index int, nameHash uint64, name, value string,
+) []byte {
+	if index == 0 {
+		index = e.findName(nameHash, name)
+	}
+	dst = appendInt(dst, first, bits, index)
+	if index == 0 {
+		dst = appendInt(dst, 0, 7, len(name))
+		dst = appendLower(dst, name)
+	}
+	dst = appendInt(dst, 0, 7, len(value))
+	return append(dst, value...)
+}
+
+func (e *Encoder) live(seq uint64) bool { return seq > e.head-uint64(e.count) }
+
+func (e *Encoder) at(seq uint64) *entry { return &e.entries[seq&uint64(len(e.entries)-1)] }
+
+func (e *Encoder) index(seq uint64) int { return staticLen + 1 + int(e.head-seq) }
+
+// find gives the index of a field in the dynamic table, or 0.
+func (e *Encoder) find(hash uint64, name, value string) int {
+	for seq := e.byField[hash%encoderBuckets]; e.live(seq); {
+		t := e.at(seq)
+		if t.fieldHash == hash && t.value == value && equalLower(t.name, name) {
+			return e.index(seq)
+		}
+		seq = t.olderPair
+	}
+	return 0
+}
+
+// findName gives the index of an entry called name in the dynamic table, or 0.
+func (e *Encoder) findName(hash uint64, name string) int {
+	for seq := e.byName[hash%encoderBuckets]; e.live(seq); {
+		t := e.at(seq)
+		if t.nameHash == hash && equalLower(t.name, name) {
+			return e.index(seq)
+		}
+		seq = t.olderName
+	}
+	return 0
+}
+
+// insert adds a field that fits into the table.
+func (e *Encoder) insert(nameHash, fieldHash uint64, name, value string) {
+	e.evict(len(name) + len(value) + fieldOverhead)
+	if e.count == len(e.entries) {
+		e.grow()
+	}
+	e.head++
+	e.count++
+	e.size += len(name) + len(value) + fieldOverhead
+	pair, byName := &e.byField[fieldHash%encoderBuckets], &e.byName[nameHash%encoderBuckets]
+	*e.at(e.head) = entry{
+		name:      string(appendLower(nil, name)),
+		value:     strings.Clone(value),
+		nameHash:  nameHash,
+		fieldHash: fieldHash,
+		olderName: *byName,
+		olderPair: *pair,
+	}
+	*pair, *byName = e.head, e.head
+}
+
+// evict drops the oldest entries until need more bytes fit. Their strings go
+// when the slot is used again; the table's size bounds them.
+func (e *Encoder) evict(need int) {
+	for e.count > 0 && e.size+need > e.max {
+		t := e.at(e.head - uint64(e.count) + 1)
+		e.size -= len(t.name) + len(t.value) + fieldOverhead
+		t.name, t.value = "", ""
+		e.count--
+	}
+}
+
+// grow doubles the ring; sequence numbers keep their meaning.
+func (e *Encoder) grow() {
+	ring := make([]entry, max(16, 2*len(e.entries)))
+	for i := range uint64(e.count) {
+		seq := e.head - i
+		ring[seq&uint64(len(ring)-1)] = *e.at(seq)
+	}
+	e.entries = ring
+}

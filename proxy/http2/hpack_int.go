@@ -1,0 +1,39 @@
+package http2
+
+// maxInt is the largest integer taken: more than any length or table size
+// here can be.
+const maxInt = 1<<28 - 1
+
+// readInt reads an integer with a prefix of bits bits (RFC 7541, section 5.1)
+// from the start of p, which is not empty. n is the number of bytes it took; 0
+// means that it is cut off or larger than maxInt.
+func readInt(p []byte, bits uint8) (v, n int) {
+	mask := 1<<bits - 1
+	v = int(p[0]) & mask
+	if v < mask {
+		return v, 1
+	}
+	for i, c := range p[1:min(len(p), 6)] {
+		v += int(c&0x7f) << (7 * i)
+		if c < 0x80 {
+			if v > maxInt {
+				return 0, 0
+			}
+			return v, i + 2
+		}
+	}
+	return 0, 0
+}
+
+// appendInt appends v with a prefix of bits bits; first holds the bits before it.
+func appendInt(dst []byte, first byte, bits uint8, v int) []byte {
+	mask := 1<<bits - 1
+	if v < mask {
+		return append(dst, first|byte(v))
+	}
+	dst = append(dst, first|byte(mask))
+	for v -= mask; v >= 0x80; v >>= 7 {
+		dst = append(dst, byte(v)|0x80)
+	}
+	return append(dst, byte(v))
+}
