@@ -1,0 +1,226 @@
+package accept
+
+import (
+	"errors"
+	"io"
+	"time"
+
+	"github.com/leno-mesh/leno/proxy/flow"
+	"github.com/leno-mesh/leno/proxy/http1"
+)
+
+// HeadTimeout is how long a client may take from the first byte of a head to
+// its last.
+const HeadTimeout = 30 * time.Second
+
+// HTTP1 reads requests from a client's connection and writes the answers. It
+// is a flow.Caller, one request at a time. The zero value is not usable; see
+// NewHTTP1.
+type HTTP1 struct {
+	conn   *flow.Conn
+	limits http1.Limits
+	parser http1.Request
+	body   flow.HTTP1Body
+	sink   flow.HTTP1Writer
+	// keepAlive is what the client wants and nothing has spoiled yet.
+	keepAlive bool
+	minor     uint8
+	expects   bool // the client waits for a 100 before it sends the body
+	draining  func() bool
+}
+
+// NewHTTP1 makes the caller for one connection. Draining, asked before every
+// answer, makes the answer the connection's last.
+func NewHTTP1(c *flow.Conn, limits http1.Limits, draining func() bool) *HTTP1 {
+	return &HTTP1{conn: c, limits: limits, draining: draining}
+}
+
+// ReadRequest waits for the next request. The end of the connection between
+// requests is io.EOF. A request that must be refused gives an *flow.Error.
+func (h *HTTP1) ReadRequest(r *flow.Request) error {
+	timed := false
+	for {
+		if b := h.conn.Bytes(); len(b) > 0 {
+			n, err := h.parser.Parse(b, &h.limits)
+			if err != nil {
+				return refused(err)
+			}
+			if n > 0 {
+				h.begin(r, n)
+				break
+			}
+			if !timed {
+				timed = true
+				_ = h.conn.SetReadDeadline(time.Now().Add(HeadTimeout))
+			}
+		}
+		if err := h.conn.Fill(); err != nil {
+			return h.broken(err, timed)
+		}
+	}
+	if timed {
+		_ = h.conn.SetReadDeadline(time.Time{})
+	}
+	return nil
+}
+
+func (h *HTTP1) begin(r *flow.Request, n int) {
+	r.FromHTTP1(&h.parser)
+	h.conn.Consume(n)
+	h.keepAlive = h.parser.KeepAlive
+	h.minor = h.parser.Minor
+	h.expects = h.parser.ExpectContinue
+	h.body.Start(h.conn, h.parser.Body, h.parser.Length)
+}
+
+func (h *HTTP1) broken(err error, inHead bool) error {
+	switch {
+	case errors.Is(err, flow.ErrBufferFull):
+		return flow.Fail(flow.HeaderTooLarge, err)
+	case inHead && isTimeout(err):
+		return flow.Fail(flow.SlowRequest, err)
+	case inHead && errors.Is(err, io.EOF):
+		return flow.Fail(flow.ClientGone, io.ErrUnexpectedEOF)
+	}
+	return err
+}
+
+// refused turns what the parser said into a reason.
+func refused(err error) error {
+	var e http1.Error
+	if !errors.As(err, &e) {
+		return flow.Fail(flow.BadRequest, err)
+	}
+	switch e.Status() {
+	case 414:
+		return flow.Fail(flow.TargetTooLong, err)
+	case 431:
+		return flow.Fail(flow.HeaderTooLarge, err)
+	case 501:
+		return flow.Fail(flow.NotImplemented, err)
+	case 505:
+		return flow.Fail(flow.VersionNotSupported, err)
+	}
+	return flow.Fail(flow.BadRequest, err)
+}
+
+// Next is part of flow.Body.
+func (h *HTTP1) Next() ([]byte, error) { return h.body.Next() }
+
+// Waits is part of flow.Body.
+func (h *HTTP1) Waits() bool { return h.body.Waits() }
+
+// Trailers is part of flow.Body.
+func (h *HTTP1) Trailers() []flow.Field { return h.body.Trailers() }
+
+// Buffered is part of flow.Caller.
+func (h *HTTP1) Buffered() ([]byte, bool) { return h.body.Whole() }
+
+// Respond is part of flow.Caller.
+func (h *HTTP1) Respond(r *flow.Response, end bool) error {
+	minor := min(uint8(r.Version), 1)
+	out := r.AppendHead(h.conn.Out(), minor)
+	if r.Status == 101 {
+		h.keepAlive = false
+		out = http1.AppendField(out, "Connection", "Upgrade")
+		out = http1.AppendField(out, "Upgrade", r.Upgrade)
+		h.body.StartRaw(h.conn)
+		h.sink.Start(h.conn, http1.BodyUntilClose)
+	} else if !r.Interim() {
+		out = h.frame(out, r, minor, end)
+	}
+	if r.Leno != "" {
+		out = http1.AppendField(out, "leno-reason", r.Leno)
+	}
+	h.conn.SetOut(http1.AppendEnd(out))
+	if end || r.Interim() || r.Status == 101 {
+		return h.conn.Flush()
+	}
+	return nil
+}
+
+// frame adds the fields that are about this connection only, and decides
+// whether it can be used again.
+func (h *HTTP1) frame(out []byte, r *flow.Response, minor uint8, end bool) []byte {
+	kind := http1.BodyLength
+	switch {
+	case end:
+		kind = http1.BodyNone
+	case r.Length < 0 && h.minor > 0 && minor > 0:
+		kind = http1.BodyChunked
+		out = http1.AppendField(out, "Transfer-Encoding", "chunked")
+	case r.Length < 0:
+		kind = http1.BodyUntilClose
+		h.keepAlive = false
+	}
+	h.sink.Start(h.conn, kind)
+	// A client that waits for a 100 and got a final answer may or may not
+	// send its body; nobody can tell what its next bytes are.
+	if h.draining() || h.expects && !h.body.Ended() {
+		h.keepAlive = false
+	}
+	switch {
+	case !h.keepAlive:
+		out = http1.AppendField(out, "Connection", "close")
+	case h.minor == 0 || minor == 0:
+		out = http1.AppendField(out, "Connection", "keep-alive")
+	}
+	return out
+}
+
+// Write is part of flow.Sink.
+func (h *HTTP1) Write(p []byte, end bool) error { return h.sink.Write(p, end) }
+
+// Flush is part of flow.Sink.
+func (h *HTTP1) Flush() error { return h.conn.Flush() }
+
+// Finish is part of flow.Sink.
+func (h *HTTP1) Finish(trailers []flow.Field) error { return h.sink.Finish(trailers) }
+
+// StopBody is part of flow.Caller.
+func (h *HTTP1) StopBody() { _ = h.conn.SetReadDeadline(time.Unix(1, 0)) }
+
+// Abort is part of flow.Caller.
+func (h *HTTP1) Abort(flow.Reason) { h.conn.Abort() }
+
+// Again says whether the connection can carry another request after one that
+// was relayed cleanly.
+func (h *HTTP1) Again() bool { return h.keepAlive && h.body.Ended() }
+
+// Refuse answers with a failure that Leno made and makes it the connection's
+// last answer when the request's body is not read.
+func (h *HTTP1) Refuse(r *flow.Response) error {
+	h.keepAlive = h.keepAlive && h.body.Ended()
+	return h.Respond(r, true)
+}
+
+// RefuseConnection is Refuse for a request whose head could not be read:
+// nothing after it can be trusted.
+func (h *HTTP1) RefuseConnection(r *flow.Response) error {
+	h.keepAlive, h.minor = false, 1
+	h.body.Start(h.conn, http1.BodyNone, 0)
+	return h.Respond(r, true)
+}
+
+// Linger lets the client read the last answer: it ends our direction and
+// drops what still comes, for a bounded time and number of bytes, so that the
+// kernel does not answer late bytes with a reset that destroys the answer.
+func (h *HTTP1) Linger() {
+	const most, patience = 256 << 10, time.Second
+	if h.conn.CloseWrite() != nil {
+		return
+	}
+	_ = h.conn.SetReadDeadline(time.Now().Add(patience))
+	for n := 0; n < most; {
+		h.conn.Consume(len(h.conn.Bytes()))
+		if h.conn.Fill() != nil {
+			return
+		}
+		n += len(h.conn.Bytes())
+	}
+}
+
+func isTimeout(err error) bool {
+	var t interface{ Timeout() bool }
+	return errors.As(err, &t) && t.Timeout()
+}

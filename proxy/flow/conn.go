@@ -1,0 +1,175 @@
+package flow
+
+import (
+	"errors"
+	"io"
+	"net"
+)
+
+// ErrBufferFull says that a connection's buffer is at its limit and what is
+// in it is still not enough.
+var ErrBufferFull = errors.New("read buffer is full")
+
+// Conn is a connection with a read buffer, from which codecs parse in place,
+// and a write buffer, which gathers a message's parts into one system call.
+// One goroutine reads and one writes at a time.
+type Conn struct {
+	net.Conn
+	pool *Buffers
+	in   []byte // in[r:w] is what was read and not consumed
+	r, w int
+	out  []byte
+	// Read counts the bytes that came in, Written those that went out.
+	Read, Written uint64
+}
+
+// NewConn wraps c. The buffers come from pool and go back with Free.
+func NewConn(c net.Conn, pool *Buffers) *Conn {
+	return &Conn{Conn: c, pool: pool}
+}
+
+// Bytes gives what was read and not consumed. It stays valid until the next
+// Fill.
+func (c *Conn) Bytes() []byte { return c.in[c.r:c.w] }
+
+// Consume drops the first n of Bytes.
+func (c *Conn) Consume(n int) {
+	c.r += n
+	if c.r == c.w {
+		c.r, c.w = 0, 0
+	}
+}
+
+// Fill reads once and appends to Bytes. When the buffer is full it grows, up
+// to MaxHead; then it gives ErrBufferFull. Growing moves the bytes.
+func (c *Conn) Fill() error {
+	if c.in == nil {
+		c.in = c.pool.Get(SmallBuffer)
+	}
+	if c.w == len(c.in) {
+		if err := c.makeRoom(); err != nil {
+			return err
+		}
+	}
+	n, err := c.Conn.Read(c.in[c.w:])
+	c.w += n
+	c.Read += uint64(n)
+	if n > 0 {
+		return nil
+	}
+	if err == nil {
+		err = io.ErrNoProgress
+	}
+	return err
+}
+
+func (c *Conn) makeRoom() error {
+	if c.r > 0 {
+		c.w = copy(c.in, c.in[c.r:c.w])
+		c.r = 0
+		return nil
+	}
+	if len(c.in) >= MaxHead {
+		return ErrBufferFull
+	}
+	bigger := c.pool.Get(min(len(c.in)*4, MaxHead))
+	copy(bigger, c.in)
+	c.pool.Put(c.in)
+	c.in = bigger
+	return nil
+}
+
+// Roomy makes the buffer large, for a body that follows. What is in it moves.
+func (c *Conn) Roomy() {
+	if len(c.in) < LargeBuffer {
+		bigger := c.pool.Get(LargeBuffer)
+		c.w = copy(bigger, c.in[c.r:c.w])
+		c.r = 0
+		if c.in != nil {
+			c.pool.Put(c.in)
+		}
+		c.in = bigger
+	}
+}
+
+// Shrink goes back to the small buffer when nothing is waiting in a larger
+// one, so that an idle connection costs little.
+func (c *Conn) Shrink() {
+	if c.r == c.w && len(c.in) > SmallBuffer {
+		c.pool.Put(c.in)
+		c.in, c.r, c.w = nil, 0, 0
+	}
+	if cap(c.out) > SmallBuffer {
+		c.pool.Put(c.out)
+		c.out = nil
+	}
+}
+
+// Out gives the write buffer to append to; give the result to SetOut.
+func (c *Conn) Out() []byte {
+	if c.out == nil {
+		c.out = c.pool.Get(SmallBuffer)[:0]
+	}
+	return c.out
+}
+
+// SetOut keeps what was appended to Out.
+func (c *Conn) SetOut(b []byte) { c.out = b }
+
+// Pending is the number of bytes waiting in the write buffer.
+func (c *Conn) Pending() int { return len(c.out) }
+
+// Flush writes the write buffer out.
+func (c *Conn) Flush() error {
+	if len(c.out) == 0 {
+		return nil
+	}
+	n, err := c.Conn.Write(c.out)
+	c.Written += uint64(n)
+	c.out = c.out[:0]
+	return err
+}
+
+// Add puts p after what is pending: into the write buffer when p is small,
+// written at once when copying would cost more than a system call.
+func (c *Conn) Add(p []byte) error {
+	if len(c.out)+len(p) <= LargeBuffer {
+		c.out = append(c.Out(), p...)
+		return nil
+	}
+	if err := c.Flush(); err != nil {
+		return err
+	}
+	n, err := c.Conn.Write(p)
+	c.Written += uint64(n)
+	return err
+}
+
+// CloseWrite ends this side's direction and leaves the other open, where the
+// transport can (TCP and TLS).
+func (c *Conn) CloseWrite() error {
+	if h, ok := c.Conn.(interface{ CloseWrite() error }); ok {
+		return h.CloseWrite()
+	}
+	return c.Conn.Close()
+}
+
+// Abort closes with a reset where the transport can, so that the other side
+// does not take a cut stream for a complete one.
+func (c *Conn) Abort() {
+	if t, ok := c.Conn.(interface{ SetLinger(sec int) error }); ok {
+		_ = t.SetLinger(0)
+	}
+	_ = c.Conn.Close()
+}
+
+// Free gives the buffers back. The Conn must not be used afterwards.
+func (c *Conn) Free() {
+	if c.in != nil {
+		c.pool.Put(c.in)
+	}
+	if c.out != nil {
+		c.pool.Put(c.out)
+	}
+	c.in, c.out, c.r, c.w = nil, nil, 0, 0
+}

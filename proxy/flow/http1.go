@@ -1,0 +1,224 @@
+package flow
+
+import (
+	"bytes"
+	"errors"
+	"io"
+
+	"github.com/leno-mesh/leno/proxy/http1"
+)
+
+// framing is how an HTTP/1 body shows its end (RFC 9112, section 6).
+type framing uint8
+
+const (
+	framedNone framing = iota
+	framedLength
+	framedChunked
+	framedClose // ends with its connection; also the raw bytes after a 101
+)
+
+// HTTP1Body reads one HTTP/1 body after another from a connection. It serves
+// both directions: requests from a client, answers from an application.
+type HTTP1Body struct {
+	conn    *Conn
+	mode    framing
+	left    int64
+	ended   bool
+	chunks  http1.Chunks
+	trailer []Field
+}
+
+// Start begins a body. Length counts only for http1.BodyLength.
+func (b *HTTP1Body) Start(c *Conn, kind http1.Body, length int64) {
+	b.conn, b.left, b.ended = c, length, false
+	b.trailer = b.trailer[:0]
+	switch kind {
+	case http1.BodyLength:
+		b.mode = framedLength
+		b.ended = length == 0
+	case http1.BodyChunked:
+		b.mode = framedChunked
+		b.chunks.Reset()
+	case http1.BodyUntilClose:
+		b.mode = framedClose
+	default:
+		b.mode, b.ended = framedNone, true
+	}
+}
+
+// StartRaw begins the bytes after a switch of protocols.
+func (b *HTTP1Body) StartRaw(c *Conn) { b.Start(c, http1.BodyUntilClose, 0) }
+
+// Ended says whether the body has been read to its end.
+func (b *HTTP1Body) Ended() bool { return b.ended }
+
+// Waits is part of Body.
+func (b *HTTP1Body) Waits() bool { return !b.ended && len(b.conn.Bytes()) == 0 }
+
+// Whole gives a body that has arrived already and consumes it. It is for
+// bodies with a length; others give false.
+func (b *HTTP1Body) Whole() ([]byte, bool) {
+	if b.ended {
+		return nil, true
+	}
+	p := b.conn.Bytes()
+	if b.mode != framedLength || int64(len(p)) < b.left {
+		return nil, false
+	}
+	p = p[:b.left]
+	b.conn.Consume(len(p))
+	b.left, b.ended = 0, true
+	return p, true
+}
+
+// Next is part of Body.
+func (b *HTTP1Body) Next() ([]byte, error) {
+	for !b.ended {
+		if p := b.conn.Bytes(); len(p) > 0 {
+			if p, err := b.take(p); len(p) > 0 || err != nil {
+				return p, err
+			}
+			if b.ended {
+				break
+			}
+		}
+		if err := b.fill(); err != nil {
+			return nil, err
+		}
+	}
+	return nil, io.EOF
+}
+
+// fill reads more. A connection that ends in the middle of a body gives
+// io.ErrUnexpectedEOF, never io.EOF.
+func (b *HTTP1Body) fill() error {
+	if b.mode == framedChunked || b.left > SmallBuffer || b.mode == framedClose {
+		b.conn.Roomy()
+	}
+	err := b.conn.Fill()
+	if !errors.Is(err, io.EOF) {
+		return err
+	}
+	if b.mode == framedClose {
+		b.ended = true
+		return io.EOF
+	}
+	return io.ErrUnexpectedEOF
+}
+
+// take gives what p has of the body. The end comes with the last bytes when
+// it is there already.
+func (b *HTTP1Body) take(p []byte) ([]byte, error) {
+	switch b.mode {
+	case framedLength:
+		p = p[:min(int64(len(p)), b.left)]
+		b.left -= int64(len(p))
+		b.ended = b.left == 0
+	case framedChunked:
+		return b.takeChunk(p)
+	}
+	b.conn.Consume(len(p))
+	if b.ended {
+		return p, io.EOF
+	}
+	return p, nil
+}
+
+func (b *HTTP1Body) takeChunk(p []byte) ([]byte, error) {
+	data, n, err := b.chunks.Next(p)
+	if err != nil {
+		return nil, err
+	}
+	b.conn.Consume(n)
+	// When the last chunk is there too, the end is told with the last bytes.
+	if len(data) > 0 && bytes.HasPrefix(p[n:], []byte("\r\n0\r\n")) {
+		if _, n, err = b.chunks.Next(p[n:]); err != nil {
+			return nil, err
+		}
+		b.conn.Consume(n)
+	}
+	if !b.chunks.Done() {
+		return data, nil
+	}
+	b.ended = true
+	for _, f := range b.chunks.Trailers() {
+		if f.Kind != http1.KindLeno {
+			b.trailer = append(b.trailer, Field{Name: string(f.Name), Value: string(f.Value)})
+		}
+	}
+	return data, io.EOF
+}
+
+// Trailers is part of Body.
+func (b *HTTP1Body) Trailers() []Field { return b.trailer }
+
+// HTTP1Writer writes one HTTP/1 body after another to a connection.
+type HTTP1Writer struct {
+	conn *Conn
+	mode framing
+}
+
+// Start begins a body: with a length known to the other side already, in
+// chunks, or until the connection closes.
+func (w *HTTP1Writer) Start(c *Conn, kind http1.Body) {
+	w.conn = c
+	w.mode = [...]framing{
+		http1.BodyNone: framedNone, http1.BodyLength: framedLength,
+		http1.BodyChunked: framedChunked, http1.BodyUntilClose: framedClose,
+	}[kind]
+}
+
+// Write is part of Sink.
+func (w *HTTP1Writer) Write(p []byte, end bool) error {
+	if w.mode == framedNone {
+		return w.conn.Flush()
+	}
+	if len(p) > 0 {
+		if err := w.put(p); err != nil {
+			return err
+		}
+	}
+	if !end {
+		return nil
+	}
+	if w.mode == framedChunked {
+		w.conn.SetOut(http1.AppendEnd(http1.AppendLastChunk(w.conn.Out())))
+	}
+	err := w.conn.Flush()
+	if err == nil && w.mode == framedClose {
+		err = w.conn.CloseWrite()
+	}
+	return err
+}
+
+func (w *HTTP1Writer) put(p []byte) error {
+	out := w.conn.Out()
+	if w.mode == framedChunked {
+		out = http1.AppendChunkHeader(out, len(p))
+	}
+	w.conn.SetOut(out)
+	if err := w.conn.Add(p); err != nil {
+		return err
+	}
+	if w.mode == framedChunked {
+		w.conn.SetOut(http1.AppendEnd(w.conn.Out()))
+	}
+	return nil
+}
+
+// Flush is part of Sink.
+func (w *HTTP1Writer) Flush() error { return w.conn.Flush() }
+
+// Finish is part of Sink. Where trailers cannot be said they are dropped.
+func (w *HTTP1Writer) Finish(trailers []Field) error {
+	if w.mode != framedChunked {
+		return w.Write(nil, true)
+	}
+	out := http1.AppendLastChunk(w.conn.Out())
+	for _, f := range trailers {
+		out = http1.AppendField(out, f.Name, f.Value)
+	}
+	w.conn.SetOut(http1.AppendEnd(out))
+	return w.conn.Flush()
+}

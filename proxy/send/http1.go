@@ -1,0 +1,199 @@
+package send
+
+import (
+	"errors"
+	"io"
+	"time"
+
+	"github.com/leno-mesh/leno/proxy/flow"
+	"github.com/leno-mesh/leno/proxy/http1"
+)
+
+// httpConn is a connection to an application or an unmeshed endpoint that
+// speaks HTTP/1. It is a flow.Exchange, one request at a time.
+type httpConn struct {
+	conn   *flow.Conn
+	pool   *HTTP
+	parser http1.Response
+	body   flow.HTTP1Body
+	sink   flow.HTTP1Writer
+	verb   http1.Verb
+
+	reused    bool      // it carried a request before this one
+	idleUntil time.Time // when the server may close it, or zero
+	keepAlive bool
+	pinned    bool // it authenticated its client by connection: never shared
+	// answered is true once a byte of the answer came.
+	answered bool
+	cancel   flow.Reason // why Cancel was called; read after a failure
+}
+
+// Send is part of flow.Exchange.
+func (h *httpConn) Send(r *flow.Request, body []byte, end bool) error {
+	h.verb = http1.VerbOf(r.Method)
+	h.answered, h.keepAlive = false, true
+	out := r.AppendHead(h.conn.Out())
+	if h.pool.ClientID != nil {
+		out = h.pool.ClientID(out)
+	}
+	kind := http1.BodyLength
+	switch {
+	case r.Upgrade != "":
+		out = http1.AppendField(out, "Connection", "Upgrade")
+		out = http1.AppendField(out, "Upgrade", r.Upgrade)
+		h.keepAlive = false
+		if r.Length == 0 {
+			kind = http1.BodyNone
+		}
+	case r.Length < 0:
+		kind = http1.BodyChunked
+		out = http1.AppendField(out, "Transfer-Encoding", "chunked")
+	case end:
+		kind = http1.BodyNone
+	}
+	out = http1.AppendEnd(out)
+	h.conn.SetOut(append(out, body...))
+	h.sink.Start(h.conn, kind)
+	if err := h.conn.Flush(); err != nil {
+		return h.failed(err)
+	}
+	return nil
+}
+
+// Receive is part of flow.Exchange.
+func (h *httpConn) Receive(r *flow.Response) error {
+	for {
+		if b := h.conn.Bytes(); len(b) > 0 {
+			h.answered = true
+			n, err := h.parser.Parse(b, h.verb, &h.pool.Limits)
+			if err != nil {
+				return flow.Fail(h.pool.malformed(), err)
+			}
+			if n > 0 {
+				h.begin(r, n)
+				return nil
+			}
+		}
+		if err := h.conn.Fill(); err != nil {
+			return h.failed(err)
+		}
+	}
+}
+
+func (h *httpConn) begin(r *flow.Response, n int) {
+	r.FromHTTP1(&h.parser)
+	h.conn.Consume(n)
+	if h.parser.Interim() {
+		return
+	}
+	if h.parser.Upgrade {
+		h.keepAlive = false
+		h.body.StartRaw(h.conn)
+		h.sink.Start(h.conn, http1.BodyUntilClose)
+		return
+	}
+	h.body.Start(h.conn, h.parser.Body, h.parser.Length)
+	h.keepAlive = h.keepAlive && h.parser.KeepAlive
+	h.idleUntil = time.Time{}
+	if t := h.parser.KeepAliveTimeout; t > 0 {
+		h.idleUntil = time.Now().Add(t - t/8)
+	}
+	if bindsConnection(&h.parser) {
+		h.pinned = true
+	}
+}
+
+// bindsConnection says whether the answer asks for an authentication that
+// then holds for the whole connection (NTLM, Negotiate): such a connection
+// belongs to one client and is not given to another.
+func bindsConnection(r *http1.Response) bool {
+	for i := range r.Fields {
+		f := &r.Fields[i]
+		if f.Kind != http1.KindWWWAuthenticate && f.Kind != http1.KindProxyAuthenticate {
+			continue
+		}
+		for _, scheme := range [...]string{"ntlm", "negotiate"} {
+			if len(f.Value) >= len(scheme) && flow.EqualFold(flow.View(f.Value[:len(scheme)]), scheme) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// failed says what the end of the connection means for the request.
+func (h *httpConn) failed(err error) error {
+	if h.cancel != flow.ReasonNone {
+		return flow.Fail(h.cancel, err)
+	}
+	if errors.Is(err, flow.ErrBufferFull) {
+		return flow.Fail(h.pool.malformed(), err)
+	}
+	if errors.Is(err, io.EOF) {
+		err = io.ErrUnexpectedEOF
+	}
+	e := flow.Fail(h.pool.reset(), err)
+	// A server may close an idle connection just as we use it again. Doing
+	// the request again is safe only when twice is the same as once.
+	e.NotHanded = h.reused && !h.answered && h.verb.Idempotent()
+	return e
+}
+
+// Next is part of flow.Body.
+func (h *httpConn) Next() ([]byte, error) {
+	p, err := h.body.Next()
+	if err != nil && !errors.Is(err, io.EOF) {
+		err = h.bodyFailed(err)
+	}
+	return p, err
+}
+
+func (h *httpConn) bodyFailed(err error) error {
+	var e http1.Error
+	switch {
+	case h.cancel != flow.ReasonNone:
+		return flow.Fail(h.cancel, err)
+	case errors.As(err, &e):
+		return flow.Fail(h.pool.malformed(), err)
+	default:
+		return flow.Fail(h.pool.reset(), err)
+	}
+}
+
+// Waits is part of flow.Body.
+func (h *httpConn) Waits() bool { return h.body.Waits() }
+
+// Trailers is part of flow.Body.
+func (h *httpConn) Trailers() []flow.Field { return h.body.Trailers() }
+
+// Write is part of flow.Sink.
+func (h *httpConn) Write(p []byte, end bool) error { return h.sink.Write(p, end) }
+
+// Flush is part of flow.Sink.
+func (h *httpConn) Flush() error { return h.conn.Flush() }
+
+// Finish is part of flow.Sink.
+func (h *httpConn) Finish(trailers []flow.Field) error { return h.sink.Finish(trailers) }
+
+// Cancel is part of flow.Exchange. The reason is written before the
+// connection is closed, and read only by a call that the closing ended.
+func (h *httpConn) Cancel(r flow.Reason) {
+	h.pool.mu.Lock()
+	h.cancel = r
+	h.pool.mu.Unlock()
+	h.conn.Abort()
+}
+
+// Done is part of flow.Exchange.
+func (h *httpConn) Done(clean bool) {
+	if clean && h.keepAlive && !h.pinned && h.body.Ended() && len(h.conn.Bytes()) == 0 {
+		h.pool.put(h)
+		return
+	}
+	if clean {
+		_ = h.conn.Close()
+	} else {
+		h.conn.Abort()
+	}
+	h.pool.closed(h)
+}

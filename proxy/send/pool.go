@@ -1,0 +1,206 @@
+package send
+
+import (
+	"context"
+	"errors"
+	"net"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/leno-mesh/leno/proxy/flow"
+	"github.com/leno-mesh/leno/proxy/http1"
+)
+
+// Defaults of an HTTP pool.
+const (
+	connectTimeout = time.Second
+	maxIdleConns   = 64
+	idleTimeout    = 90 * time.Second
+)
+
+// HTTPConfig says where an HTTP pool's connections go.
+type HTTPConfig struct {
+	// Dial opens a connection.
+	Dial func(ctx context.Context) (net.Conn, error)
+	// App is true when the other end is this proxy's own application, which
+	// decides how failures are called.
+	App     bool
+	Limits  http1.Limits
+	Buffers *flow.Buffers
+	// MaxIdle bounds the connections kept without a request; 0 means 64.
+	MaxIdle int
+}
+
+// HTTP keeps the HTTP/1 connections to one application or unmeshed endpoint.
+// The one that was used last is used first, so that those a burst needed can
+// fall idle. It is safe for concurrent use.
+type HTTP struct {
+	HTTPConfig
+	// ClientID appends the field that tells the application who calls, or is
+	// nil.
+	ClientID func(dst []byte) []byte
+
+	mu   sync.Mutex
+	idle []*httpConn // guarded by mu; the last one was used last
+	shut bool        // guarded by mu
+}
+
+// NewHTTP makes an empty pool.
+func NewHTTP(cfg HTTPConfig) *HTTP {
+	if cfg.MaxIdle == 0 {
+		cfg.MaxIdle = maxIdleConns
+	}
+	return &HTTP{HTTPConfig: cfg}
+}
+
+// Get gives an exchange on an idle connection, or on a new one. With fresh
+// set it is always a new one. Failures are of type *flow.Error and NotHanded.
+func (p *HTTP) Get(ctx context.Context, fresh bool) (flow.Exchange, error) {
+	for !fresh {
+		h := p.pop()
+		if h == nil {
+			break
+		}
+		if h.usable() {
+			h.reused = true
+			return h, nil
+		}
+		_ = h.conn.Close()
+		h.conn.Free()
+	}
+	c, err := p.Dial(ctx)
+	if err != nil {
+		return nil, p.dialFailed(err)
+	}
+	return &httpConn{conn: flow.NewConn(c, p.Buffers), pool: p}, nil
+}
+
+func (p *HTTP) dialFailed(err error) error {
+	reason := flow.ConnectFailed
+	switch {
+	case isTimeout(err) && p.App:
+		reason = flow.AppTimeout
+	case isTimeout(err):
+		reason = flow.ConnectTimeout
+	case p.App:
+		reason = flow.AppRefused
+	}
+	return flow.NotHanded(reason, err)
+}
+
+func (p *HTTP) malformed() flow.Reason {
+	if p.App {
+		return flow.AppBadResponse
+	}
+	return flow.BadResponse
+}
+
+func (p *HTTP) reset() flow.Reason {
+	if p.App {
+		return flow.AppReset
+	}
+	return flow.PeerReset
+}
+
+func (p *HTTP) pop() *httpConn {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	n := len(p.idle)
+	if n == 0 {
+		return nil
+	}
+	h := p.idle[n-1]
+	p.idle[n-1] = nil
+	p.idle = p.idle[:n-1]
+	return h
+}
+
+func (p *HTTP) put(h *httpConn) {
+	h.conn.Shrink()
+	until := time.Now().Add(idleTimeout)
+	if h.idleUntil.IsZero() || h.idleUntil.After(until) {
+		h.idleUntil = until
+	}
+	p.mu.Lock()
+	keep := !p.shut && len(p.idle) < p.MaxIdle
+	if keep {
+		p.idle = append(p.idle, h)
+	}
+	p.mu.Unlock()
+	if !keep {
+		_ = h.conn.Close()
+		h.conn.Free()
+	}
+}
+
+func (p *HTTP) closed(h *httpConn) { h.conn.Free() }
+
+// Trim closes the connections that have been idle for too long.
+func (p *HTTP) Trim(now time.Time) {
+	p.mu.Lock()
+	var old []*httpConn
+	keep := p.idle[:0]
+	for _, h := range p.idle {
+		if now.After(h.idleUntil) {
+			old = append(old, h)
+		} else {
+			keep = append(keep, h)
+		}
+	}
+	clear(p.idle[len(keep):])
+	p.idle = keep
+	p.mu.Unlock()
+	for _, h := range old {
+		_ = h.conn.Close()
+		h.conn.Free()
+	}
+}
+
+// Close closes the idle connections; those in use end with their request.
+func (p *HTTP) Close() {
+	p.mu.Lock()
+	idle := p.idle
+	p.idle, p.shut = nil, true
+	p.mu.Unlock()
+	for _, h := range idle {
+		_ = h.conn.Close()
+		h.conn.Free()
+	}
+}
+
+// usable says whether an idle connection can carry another request: its
+// server has neither closed it, nor said something unasked, nor is about to
+// close it.
+func (h *httpConn) usable() bool {
+	if !h.idleUntil.IsZero() && time.Now().After(h.idleUntil) {
+		return false
+	}
+	return quiet(h.conn.Conn)
+}
+
+// quiet looks without waiting whether nothing has arrived on c, an end
+// included.
+func quiet(c net.Conn) bool {
+	sc, ok := c.(syscall.Conn)
+	if !ok {
+		return true
+	}
+	raw, err := sc.SyscallConn()
+	if err != nil {
+		return false
+	}
+	still := false
+	err = raw.Read(func(fd uintptr) bool {
+		var b [1]byte
+		_, _, e := syscall.Recvfrom(int(fd), b[:], syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
+		still = e == syscall.EAGAIN
+		return true
+	})
+	return err == nil && still
+}
+
+func isTimeout(err error) bool {
+	var t interface{ Timeout() bool }
+	return errors.As(err, &t) && t.Timeout()
+}
