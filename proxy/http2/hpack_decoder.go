@@ -93,11 +93,14 @@ func (d *Decoder) decode(p []byte, fields []Field, limit int) ([]Field, Kind) {
 }
 
 // sizeUpdates takes the updates that may stand only at the start of a block
-// (RFC 7541, section 4.2): two at most, the lowest and the last.
+// (RFC 7541, section 4.2).
 func (d *Decoder) sizeUpdates(p []byte) ([]byte, bool) {
-	for i := 0; len(p) > 0 && p[0]&0xe0 == 0x20; i++ {
+	if len(p) == 0 {
+		return p, true
+	}
+	for len(p) > 0 && p[0]&0xe0 == 0x20 {
 		v, n := readInt(p, 5)
-		if n == 0 || v > d.allowed || i == 2 {
+		if n == 0 || v > d.allowed {
 			return p, false
 		}
 		d.max, d.mustUpdate = v, false

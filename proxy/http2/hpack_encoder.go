@@ -17,7 +17,7 @@ type Encoder struct {
 	max   int // in use: the lower one of limit and the peer's setting
 
 	update  bool // size updates are due at the start of the next block
-	lowest  int  // the lowest max since the last update
+	lowest  int  // the lowest max since the last block
 	seed    maphash.Seed
 	entries []entry // ring: sequence number s is at entries[s&(len-1)]
 	head    uint64  // sequence number of the newest entry; the first is 1
@@ -47,7 +47,6 @@ type entry struct {
 // dynamic table, and no more than 4096 before SetMaxTableSize allows it.
 func NewEncoder(tableSize uint32) *Encoder {
 	e := &Encoder{limit: clampTable(tableSize), max: DefaultTableSize, seed: maphash.MakeSeed()}
-	e.lowest = e.max
 	e.SetMaxTableSize(DefaultTableSize)
 	return e
 }
@@ -60,12 +59,10 @@ func (e *Encoder) SetMaxTableSize(n uint32) {
 	if size == e.max {
 		return
 	}
-	if !e.update {
-		e.lowest = e.max
+	if !e.update || size < e.lowest {
+		e.lowest = size
 	}
-	e.update = true
-	e.lowest = min(e.lowest, size)
-	e.max = size
+	e.update, e.max = true, size
 	e.evict(0)
 }
 
@@ -112,11 +109,15 @@ func (e *Encoder) worthIt(hash uint64, size int) bool {
 	return false
 }
 
+// appendUpdates tells the peer's decoder about a changed size. When it went
+// down and up again, the table is emptied on the way: that is allowed, and
+// golang.org/x/net refuses a second update while its table holds something.
 func (e *Encoder) appendUpdates(dst []byte) []byte {
-	if e.lowest < e.max {
-		dst = appendInt(dst, 0x20, 5, e.lowest)
-	}
 	e.update = false
+	if e.lowest < e.max {
+		dst = appendInt(dst, 0x20, 5, 0)
+		e.count, e.size = 0, 0
+	}
 	return appendInt(dst, 0x20, 5, e.max)
 }
 

@@ -6,20 +6,20 @@ const maxInt = 1<<28 - 1
 
 // readInt reads an integer with a prefix of bits bits (RFC 7541, section 5.1)
 // from the start of p, which is not empty. n is the number of bytes it took; 0
-// means that it is cut off or larger than maxInt.
+// means that it is cut off, larger than maxInt or longer than ten bytes.
 func readInt(p []byte, bits uint8) (v, n int) {
-	mask := 1<<bits - 1
-	v = int(p[0]) & mask
-	if v < mask {
-		return v, 1
+	mask := byte(1<<bits - 1)
+	if c := p[0] & mask; c < mask {
+		return int(c), 1
 	}
-	for i, c := range p[1:min(len(p), 6)] {
-		v += int(c&0x7f) << (7 * i)
+	sum := uint64(mask)
+	for i, c := range p[1:min(len(p), 10)] {
+		sum += uint64(c&0x7f) << (7 * i)
 		if c < 0x80 {
-			if v > maxInt {
+			if sum > maxInt {
 				return 0, 0
 			}
-			return v, i + 2
+			return int(sum), i + 2
 		}
 	}
 	return 0, 0
