@@ -27,13 +27,17 @@ type Encoder struct {
 	// Newest entry by hash; entries of one bucket are chained from new to old,
 	// and a chain ends at the first number that was evicted.
 	byField, byName [encoderBuckets]uint64
-	// seen holds marks of fields that were sent as literals lately.
-	seen [encoderSeen]uint32
+	// seen holds marks of fields that were sent as literals lately; a new mark
+	// takes a random place of its set, so that no fields can displace each
+	// other for ever.
+	seen [encoderSets][encoderWays]uint32
+	dice uint64
 }
 
 const (
 	encoderBuckets = 128
-	encoderSeen    = 256
+	encoderSets    = 64
+	encoderWays    = 4
 )
 
 // entry is a field in the dynamic table.
@@ -101,11 +105,19 @@ func (e *Encoder) worthIt(hash uint64, size int) bool {
 	if size > e.max/2 {
 		return false
 	}
-	slot, mark := &e.seen[hash%encoderSeen], uint32(hash>>32)|1
-	if *slot == mark {
-		return true
+	set, mark := &e.seen[hash%encoderSets], uint32(hash>>32)|1
+	e.dice = mix(e.dice)
+	place := e.dice % encoderWays
+	for i, m := range set {
+		if m == mark {
+			return true
+		}
+		if m == 0 {
+			place = uint64(i)
+			break
+		}
 	}
-	*slot = mark
+	set[place] = mark
 	return false
 }
 

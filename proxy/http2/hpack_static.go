@@ -124,11 +124,22 @@ func findStatic(hash uint64, name string) int {
 	return 0
 }
 
+// staticEnds gives for the first entry of a name the index behind its last.
+var staticEnds = func() (t [staticLen + 1]uint8) {
+	for i := 1; i <= staticLen; i++ {
+		end := i + 1
+		for end <= staticLen && staticTable[end].Name == staticTable[i].Name {
+			end++
+		}
+		t[i] = uint8(end)
+	}
+	return t
+}()
+
 // findStaticValue gives the entry with value in the run of one name that
 // starts at first, or 0.
 func findStaticValue(first int, value string) int {
-	name := staticTable[first].Name
-	for i := first; i <= staticLen && staticTable[i].Name == name; i++ {
+	for i := first; i < int(staticEnds[first]); i++ {
 		if staticTable[i].Value == value {
 			return i
 		}

@@ -53,9 +53,9 @@ func (r *Reader) Decoder() *Decoder { return r.dec }
 // EventHeaders with the fields that did fit, so that a server can answer 431.
 func (r *Reader) Next(b []byte) (ev Event, n int, err error) {
 	if r.dead != nil {
-		return Event{}, 0, r.dead
+		return ev, 0, r.dead
 	}
-	ev, n, e := r.next(b)
+	n, e := r.next(b, &ev)
 	if e == nil {
 		return ev, n, nil
 	}
@@ -66,38 +66,34 @@ func (r *Reader) Next(b []byte) (ev Event, n int, err error) {
 	return ev, n, e
 }
 
-func (r *Reader) next(b []byte) (Event, int, *Error) {
+// next is Next; it fills ev, which is empty. Events travel as pointers in here,
+// since copying them costs as much as reading a short frame.
+func (r *Reader) next(b []byte, ev *Event) (int, *Error) {
 	n := 0
 	if !r.open {
 		if len(b) < FrameHeaderLen {
-			return Event{}, 0, nil
+			return 0, nil
 		}
 		h := parseFrameHeader(b)
 		if err := r.check(h); err != nil {
-			return Event{}, 0, err
+			return 0, err
 		}
 		if isWhole(h.typ) {
-			return r.whole(h, b)
+			return r.whole(h, b, ev)
 		}
 		var err *Error
 		if n, err = r.begin(h, b); n == 0 || err != nil {
-			return Event{}, n, err
+			return n, err
 		}
 	}
-	var (
-		ev  Event
-		m   int
-		err *Error
-	)
 	switch {
 	case r.skip:
-		ev, m = r.drop(b[n:])
+		return n + r.drop(b[n:], ev), nil
 	case r.head.typ == FrameData:
-		ev, m = r.data(b[n:])
-	default:
-		ev, m, err = r.fragment(b[n:])
+		return n + r.data(b[n:], ev), nil
 	}
-	return ev, n + m, err
+	m, err := r.fragment(b[n:], ev)
+	return n + m, err
 }
 
 // isWhole reports whether frames of type t are taken only when they are wholly
@@ -177,33 +173,32 @@ func (r *Reader) begin(h frameHeader, b []byte) (int, *Error) {
 }
 
 // data gives what is there of a DATA frame.
-func (r *Reader) data(b []byte) (Event, int) {
+func (r *Reader) data(b []byte, ev *Event) int {
 	n := min(len(b), r.left)
 	if n == 0 && r.left > 0 {
-		return Event{}, 0
+		return 0
 	}
-	body := min(n, r.left-min(r.pad, r.left))
+	body := max(0, min(n, r.left-r.pad))
 	r.left -= n
-	ev := Event{
-		Type:   EventData,
-		Stream: r.head.stream,
-		Data:   b[:body:body],
-		Flow:   n + r.flow,
-		Last:   r.left == 0,
-	}
+	r.open = r.left > 0
+
+	ev.Type = EventData
+	ev.Stream = r.head.stream
+	ev.Data = b[:body:body]
+	ev.Flow = n + r.flow
+	ev.Last = !r.open
 	ev.EndStream = ev.Last && r.head.has(FlagEndStream)
 	r.flow = 0
-	r.open = !ev.Last
-	return ev, n
+	return n
 }
 
 // drop skips payload.
-func (r *Reader) drop(b []byte) (Event, int) {
+func (r *Reader) drop(b []byte, ev *Event) int {
 	n := min(len(b), r.left)
 	r.left -= n
-	if r.left > 0 {
-		return Event{}, n
+	if r.left == 0 {
+		r.open, r.skip = false, false
+		ev.Type, ev.Stream = r.then, r.head.stream
 	}
-	r.open, r.skip = false, false
-	return Event{Type: r.then, Stream: r.head.stream}, n
+	return n
 }

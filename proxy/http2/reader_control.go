@@ -4,13 +4,13 @@ import "encoding/binary"
 
 // whole takes a control frame once all of it is in b (of a GOAWAY: all that is
 // shown; the rest of its debug bytes is dropped).
-func (r *Reader) whole(h frameHeader, b []byte) (Event, int, *Error) {
+func (r *Reader) whole(h frameHeader, b []byte, ev *Event) (int, *Error) {
 	if err := r.checkSize(h); err != nil {
 		if err.Stream == 0 {
-			return Event{}, 0, err
+			return 0, err
 		}
 		r.dropRest(h, h.length)
-		return Event{}, FrameHeaderLen, err
+		return FrameHeaderLen, err
 	}
 	take := h.length
 	if h.typ == FrameGoAway {
@@ -18,13 +18,10 @@ func (r *Reader) whole(h frameHeader, b []byte) (Event, int, *Error) {
 	}
 	n := FrameHeaderLen + take
 	if len(b) < n {
-		return Event{}, 0, nil
+		return 0, nil
 	}
-	if rest := h.length - take; rest > 0 {
-		r.dropRest(h, rest)
-	}
-	ev, err := control(h, b[FrameHeaderLen:n:n])
-	return ev, n, err
+	r.dropRest(h, h.length-take)
+	return n, control(h, b[FrameHeaderLen:n:n], ev)
 }
 
 // dropRest skips what follows of a frame without an event.
@@ -59,9 +56,9 @@ func (r *Reader) checkSize(h frameHeader) *Error {
 	return nil
 }
 
-// control makes the event of a frame of the right size.
-func control(h frameHeader, p []byte) (Event, *Error) {
-	ev := Event{Stream: h.stream}
+// control fills the event of a frame of the right size.
+func control(h frameHeader, p []byte, ev *Event) *Error {
+	ev.Stream = h.stream
 	switch h.typ {
 	case FramePriority:
 		ev.Type = EventPriority
@@ -69,12 +66,7 @@ func control(h frameHeader, p []byte) (Event, *Error) {
 		ev.Type = EventReset
 		ev.Code = ErrCode(binary.BigEndian.Uint32(p))
 	case FrameSettings:
-		ev.Type, ev.Ack, ev.Data = EventSettings, h.has(FlagAck), p
-		for s := range ev.Settings() {
-			if err := s.check(); err != nil {
-				return Event{}, err
-			}
-		}
+		return settings(h, p, ev)
 	case FramePing:
 		ev.Type, ev.Ack, ev.Ping = EventPing, h.has(FlagAck), [8]byte(p)
 	case FrameGoAway:
@@ -83,11 +75,21 @@ func control(h frameHeader, p []byte) (Event, *Error) {
 		ev.Code = ErrCode(binary.BigEndian.Uint32(p[4:]))
 		ev.Data = p[8:]
 	case FrameWindowUpdate:
-		ev.Type = EventWindowUpdate
-		ev.Increment = binary.BigEndian.Uint32(p) & MaxWindow
-		if ev.Increment == 0 {
-			return Event{}, &Error{Code: ErrCodeProtocol, Stream: h.stream, Kind: KindWindow}
+		increment := binary.BigEndian.Uint32(p) & MaxWindow
+		if increment == 0 {
+			return streamError(h.stream, ErrCodeProtocol, KindWindow)
+		}
+		ev.Type, ev.Increment = EventWindowUpdate, increment
+	}
+	return nil
+}
+
+func settings(h frameHeader, p []byte, ev *Event) *Error {
+	for rest := p; len(rest) > 0; rest = rest[settingLen:] {
+		if err := parseSetting(rest).check(); err != nil {
+			return err
 		}
 	}
-	return ev, nil
+	ev.Type, ev.Ack, ev.Data = EventSettings, h.has(FlagAck), p
+	return nil
 }

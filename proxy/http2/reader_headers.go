@@ -21,49 +21,44 @@ func (r *Reader) beginFragment(h frameHeader) *Error {
 
 // fragment takes what is there of a HEADERS or CONTINUATION frame. A block
 // that is whole in b is decoded where it lies; pieces are collected.
-func (r *Reader) fragment(b []byte) (Event, int, *Error) {
+func (r *Reader) fragment(b []byte, ev *Event) (int, *Error) {
 	n := min(len(b), r.left)
-	body := b[:min(n, r.left-min(r.pad, r.left))]
+	body := b[:max(0, min(n, r.left-r.pad))]
 	r.left -= n
-	done := r.left == 0
-	if done && r.head.has(FlagEndHeaders) {
-		if len(r.block) > 0 {
-			r.block = append(r.block, body...)
-			body = r.block
-		}
-		r.open, r.inBlock = false, false
-		ev, err := r.headers(body)
-		return ev, n, err
+	r.open = r.left > 0
+	if r.open || !r.head.has(FlagEndHeaders) {
+		r.block = append(r.block, body...)
+		return n, nil
 	}
-	r.block = append(r.block, body...)
-	r.open = !done
-	return Event{}, n, nil
+	if len(r.block) > 0 {
+		r.block = append(r.block, body...)
+		body = r.block
+	}
+	r.inBlock = false
+	return n, r.headers(body, ev)
 }
 
 // headers decodes a whole block.
-func (r *Reader) headers(block []byte) (Event, *Error) {
+func (r *Reader) headers(block []byte, ev *Event) *Error {
 	if cap(r.fields) > keepFields {
 		r.fields = nil
 	}
-	fields, err := r.dec.decode(block, r.fields[:0], r.limits.MaxHeaderBytes)
+	fields, kind := r.dec.decode(block, r.fields[:0], r.limits.MaxHeaderBytes)
 	r.fields = fields
 	if cap(r.block) > keepBlock {
 		r.block = nil
 	} else {
 		r.block = r.block[:0]
 	}
-	ev := Event{
-		Type:      EventHeaders,
-		Stream:    r.blockStream,
-		EndStream: r.blockEnd,
-		Fields:    fields,
+	if kind == KindCompression {
+		return connError(ErrCodeCompression, kind)
 	}
-	switch err {
-	case 0:
-		return ev, nil
-	case KindHeaderList:
-		return ev, streamError(r.blockStream, ErrCodeEnhanceYourCalm, err)
-	default:
-		return Event{}, connError(ErrCodeCompression, err)
+	ev.Type = EventHeaders
+	ev.Stream = r.blockStream
+	ev.EndStream = r.blockEnd
+	ev.Fields = fields
+	if kind == KindHeaderList {
+		return streamError(r.blockStream, ErrCodeEnhanceYourCalm, kind)
 	}
+	return nil
 }

@@ -137,7 +137,7 @@ func (m *message) authorities(fields []Field, need, pseudo bool) Kind {
 			continue
 		}
 		v := fields[i].Value
-		if v == "" && need || !allIn(v, charVisible) || strings.ContainsAny(v, "@/\\?#") {
+		if v == "" && need || !allIn(v, charAuthority) {
 			return KindAuthority
 		}
 	}

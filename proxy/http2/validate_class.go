@@ -89,17 +89,21 @@ var charTable = func() (t [256]uint8) {
 			t[c] |= charValue
 		}
 		if b > ' ' && b != 0x7f {
-			t[c] |= charVisible
+			t[c] |= charVisible | charAuthority
 		}
+	}
+	for _, b := range []byte("@/\\?#") {
+		t[b] &^= charAuthority
 	}
 	return t
 }()
 
 const (
-	charName    uint8 = 1 << iota // a token in lower case (RFC 9113, section 8.2.1)
-	charToken                     // RFC 9110, section 5.6.2
-	charValue                     // RFC 9110, section 5.5
-	charVisible                   // no space, no control: what a request line can hold
+	charName      uint8 = 1 << iota // a token in lower case (RFC 9113, section 8.2.1)
+	charToken                       // RFC 9110, section 5.6.2
+	charValue                       // RFC 9110, section 5.5
+	charVisible                     // no space, no control: what a request line can hold
+	charAuthority                   // visible, and neither user information nor a path
 )
 
 func allIn(s string, set uint8) bool {
