@@ -32,6 +32,8 @@ type Encoder struct {
 	// other for ever.
 	seen [encoderSets][encoderWays]uint32
 	dice uint64
+
+	guesses guesses
 }
 
 const (
@@ -77,25 +79,30 @@ func (e *Encoder) Append(dst []byte, name, value string, sensitive bool) []byte 
 	if e.update {
 		dst = e.appendUpdates(dst)
 	}
-	nameHash := hashName(name)
-	index := findStatic(nameHash, name)
 	if sensitive {
-		return e.appendLiteral(dst, 0x10, 4, index, nameHash, name, value)
+		hash := hashName(name)
+		return e.appendLiteral(dst, 0x10, 4, findStatic(hash, name), hash, name, value)
 	}
-	if index != 0 {
-		if i := findStaticValue(index, value); i != 0 {
-			return append(dst, 0x80|byte(i))
-		}
-	}
-	hash := mix(nameHash ^ maphash.String(e.seed, value))
-	if i := e.find(hash, name, value); i != 0 {
+	if i := e.guess(name, value); i != 0 {
 		return appendInt(dst, 0x80, 7, i)
 	}
-	if !e.worthIt(hash, len(name)+len(value)+fieldOverhead) {
-		return e.appendLiteral(dst, 0x00, 4, index, nameHash, name, value)
+	hash := hashName(name)
+	static := findStatic(hash, name)
+	if i := findStaticValue(static, value); i != 0 {
+		e.guesses.hit(ref(2 * i))
+		return append(dst, 0x80|byte(i))
 	}
-	dst = e.appendLiteral(dst, 0x40, 6, index, nameHash, name, value)
-	e.insert(nameHash, hash, name, value)
+	fieldHash := mix(hash ^ maphash.String(e.seed, value))
+	if seq := e.find(fieldHash, name, value); seq != 0 {
+		e.guesses.hit(ref(2*seq + 1))
+		return appendInt(dst, 0x80, 7, e.index(seq))
+	}
+	e.guesses.last = hash
+	if !e.worthIt(fieldHash, len(name)+len(value)+fieldOverhead) {
+		return e.appendLiteral(dst, 0x00, 4, static, hash, name, value)
+	}
+	dst = e.appendLiteral(dst, 0x40, 6, static, hash, name, value)
+	e.insert(hash, fieldHash, name, value)
 	return dst
 }
 
@@ -156,12 +163,12 @@ func (e *Encoder) at(seq uint64) *entry { return &e.entries[seq&uint64(len(e.ent
 
 func (e *Encoder) index(seq uint64) int { return staticLen + 1 + int(e.head-seq) }
 
-// find gives the index of a field in the dynamic table, or 0.
-func (e *Encoder) find(hash uint64, name, value string) int {
+// find gives the sequence number of a field in the dynamic table, or 0.
+func (e *Encoder) find(hash uint64, name, value string) uint64 {
 	for seq := e.byField[hash%encoderBuckets]; e.live(seq); {
 		t := e.at(seq)
 		if t.fieldHash == hash && t.value == value && equalLower(t.name, name) {
-			return e.index(seq)
+			return seq
 		}
 		seq = t.olderPair
 	}

@@ -137,7 +137,7 @@ var staticEnds = func() (t [staticLen + 1]uint8) {
 }()
 
 // findStaticValue gives the entry with value in the run of one name that
-// starts at first, or 0.
+// starts at first, or 0; also for a first of 0.
 func findStaticValue(first int, value string) int {
 	for i := first; i < int(staticEnds[first]); i++ {
 		if staticTable[i].Value == value {
