@@ -122,9 +122,9 @@ type Error struct {
 
 func (e *Error) Error() string {
 	if e.Stream == 0 {
-		return fmt.Sprintf("http2: connection error: %v (%v)", e.Kind, e.Code)
+		return fmt.Sprintf("http2: connection error: %s (%v)", e.Kind.String(), e.Code)
 	}
-	return fmt.Sprintf("http2: stream %d: %v (%v)", e.Stream, e.Kind, e.Code)
+	return fmt.Sprintf("http2: stream %d: %s (%v)", e.Stream, e.Kind.String(), e.Code)
 }
 
 func connError(code ErrCode, kind Kind) *Error { return &Error{Code: code, Kind: kind} }

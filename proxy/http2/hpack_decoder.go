@@ -25,8 +25,8 @@ type Decoder struct {
 // protocol's 4096 and may be that large until SetMaxTableSize.
 func NewDecoder(tableSize uint32) *Decoder {
 	d := &Decoder{allowed: max(clampTable(tableSize), DefaultTableSize), max: DefaultTableSize}
-	d.names.init(32)
-	d.values.init(64)
+	d.names.init(8)
+	d.values.init(32)
 	return d
 }
 
