@@ -1,0 +1,101 @@
+package telemetry
+
+import "sync/atomic"
+
+// TCP counts the connections of one edge: opaque ones, and the client's
+// connections that carry HTTP. As with HTTP, counting takes no lock.
+type TCP struct {
+	members
+	edge     Edge
+	labels   []Label
+	opened   atomic.Uint64
+	read     atomic.Uint64
+	written  atomic.Uint64
+	closed   cells[string]
+	failures failures
+}
+
+// TCP gives the connection counters of an edge, the same ones each time.
+func (r *Registry) TCP(e Edge) *TCP {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if t := r.tcp[e]; t != nil {
+		t.take(t)
+		return t
+	}
+	if !e.isOther() && !r.room(5) {
+		r.full.Add(1)
+		e = otherEdge(e.Direction)
+	}
+	t := r.tcp[e]
+	if t == nil {
+		t = r.newTCP(e)
+		r.tcp[e] = t
+	}
+	t.take(t)
+	return t
+}
+
+func (r *Registry) newTCP(e Edge) *TCP {
+	t := &TCP{edge: e, labels: e.labels(), members: members{reg: r, pinned: e.isOther()}}
+	t.failures = failures{members: &t.members, labels: t.labels}
+	t.member(tcpOpenTotal, t.labels, series{count: &t.opened})
+	t.member(tcpOpen, t.labels, series{gauge: t.openNow})
+	t.member(tcpReadBytes, t.labels, series{count: &t.read})
+	t.member(tcpWriteBytes, t.labels, series{count: &t.written})
+	return t
+}
+
+// openNow reads what closed before what opened: it is never negative.
+func (t *TCP) openNow() float64 {
+	closed := t.closed.total()
+	return float64(t.opened.Load() - closed)
+}
+
+// Open counts a new connection.
+func (t *TCP) Open() { t.opened.Add(1) }
+
+// Close counts the end of a connection. Reason is "" for an ordinary end, else
+// the reason code for which Leno ended it.
+func (t *TCP) Close(reason string) {
+	n := t.closed.find(reason)
+	if n == nil {
+		n = t.newClose(reason)
+	}
+	n.Add(1)
+}
+
+func (t *TCP) newClose(reason string) *atomic.Uint64 {
+	t.reg.mu.Lock()
+	defer t.reg.mu.Unlock()
+	if t.closed.len() >= maxCells {
+		reason = folded
+	}
+	if n := t.closed.find(reason); n != nil {
+		return n
+	}
+	n := t.closed.add(reason)
+	labels := append(make([]Label, 0, len(t.labels)+1), t.labels...)
+	if reason != "" {
+		labels = append(labels, Label{"reason", clean(reason)})
+	}
+	t.member(tcpCloseTotal, labels, series{count: n})
+	return n
+}
+
+// Read counts n bytes that came from the client.
+func (t *TCP) Read(n int) { t.read.Add(uint64(n)) }
+
+// Write counts n bytes that went to the client.
+func (t *TCP) Write(n int) { t.written.Add(uint64(n)) }
+
+// Failed counts a connection that Leno itself failed or denied.
+func (t *TCP) Failed(reason string) { t.failures.count(reason) }
+
+// Release says that the caller counts nothing more here.
+func (t *TCP) Release() { t.release(t) }
+
+func (t *TCP) retire(r *Registry) {
+	delete(r.tcp, t.edge)
+	t.end()
+}
