@@ -1,0 +1,208 @@
+package link
+
+import (
+	"sync"
+	"sync/atomic"
+)
+
+// Budget is the memory that the links of a proxy share: a total for what they
+// have received and nobody took yet, and the pools of what they reuse. It is
+// safe for concurrent use.
+type Budget struct {
+	limit int64
+	used  atomic.Int64
+	peak  atomic.Int64
+
+	streams sync.Pool // *Stream
+	small   sync.Pool // *chunk of smallChunk bytes
+	large   sync.Pool // *chunk of largeChunk bytes
+	outs    sync.Pool // *outBuffer
+	reads   sync.Pool // *[readBuffer]byte
+}
+
+// NewBudget returns a Budget of limit bytes.
+func NewBudget(limit int64) *Budget { return &Budget{limit: limit} }
+
+// Limit is the total in bytes.
+func (b *Budget) Limit() int64 { return b.limit }
+
+// Used is the number of bytes in buffers of received data, plus what was
+// promised to peers by windows that grew.
+func (b *Budget) Used() int64 { return b.used.Load() }
+
+// Peak is the largest value that Used had.
+func (b *Budget) Peak() int64 { return b.peak.Load() }
+
+func (b *Budget) take(n int) {
+	now := b.used.Add(int64(n))
+	for {
+		peak := b.peak.Load()
+		if now <= peak || b.peak.CompareAndSwap(peak, now) {
+			return
+		}
+	}
+}
+
+func (b *Budget) give(n int) { b.used.Add(-int64(n)) }
+
+// grow takes n bytes for a larger window when that leaves half of the total.
+func (b *Budget) grow(n int) bool {
+	if b.used.Load()+int64(n) > b.limit/2 {
+		return false
+	}
+	b.take(n)
+	return true
+}
+
+func (b *Budget) over() bool { return b.used.Load() > b.limit }
+
+// Sizes of buffers in bytes.
+const (
+	inlineChunk = 1 << 10  // comes with every Stream, for small bodies
+	smallChunk  = 4 << 10  // the first of a larger body
+	largeChunk  = 16 << 10 // the others
+	readBuffer  = 16<<10 + http2MinBuffer
+	idleBuffer  = 1 << 10 // of a link without streams
+	keepOut     = 64 << 10
+
+	http2MinBuffer = 512
+)
+
+// chunk is a piece of received data: buf[r:w] is unread.
+type chunk struct {
+	next *chunk
+	r, w int
+	buf  []byte
+}
+
+func (b *Budget) chunk(size int) *chunk {
+	b.take(size)
+	pool := &b.small
+	if size == largeChunk {
+		pool = &b.large
+	}
+	if c, ok := pool.Get().(*chunk); ok {
+		return c
+	}
+	return &chunk{buf: make([]byte, size)}
+}
+
+func (b *Budget) freeChunk(c *chunk) {
+	b.give(len(c.buf))
+	c.next, c.r, c.w = nil, 0, 0
+	if len(c.buf) == largeChunk {
+		b.large.Put(c)
+	} else {
+		b.small.Put(c)
+	}
+}
+
+// outBuffer is what waits to be written.
+type outBuffer struct{ b []byte }
+
+func (b *Budget) outBuffer() *outBuffer {
+	if o, ok := b.outs.Get().(*outBuffer); ok {
+		return o
+	}
+	return &outBuffer{b: make([]byte, 0, 4<<10)}
+}
+
+func (b *Budget) freeOut(o *outBuffer) {
+	if cap(o.b) > keepOut {
+		return
+	}
+	o.b = o.b[:0]
+	b.outs.Put(o)
+}
+
+func (b *Budget) readBuffer() *[readBuffer]byte {
+	if p, ok := b.reads.Get().(*[readBuffer]byte); ok {
+		return p
+	}
+	return new([readBuffer]byte)
+}
+
+// recvQueue is what a stream received and nobody took, in order. The first
+// chunk is the inline one whenever that is free, which costs nothing.
+type recvQueue struct {
+	first, last *chunk
+	size        int // unread bytes
+	inline      chunk
+	inlineUsed  bool
+}
+
+func (q *recvQueue) add(b *Budget, p []byte) {
+	q.size += len(p)
+	for len(p) > 0 {
+		if q.last == nil || q.last.w == len(q.last.buf) {
+			q.push(q.room(b, len(p)))
+		}
+		n := copy(q.last.buf[q.last.w:], p)
+		q.last.w += n
+		p = p[n:]
+	}
+}
+
+func (q *recvQueue) room(b *Budget, n int) *chunk {
+	switch {
+	case !q.inlineUsed && q.first == nil && n <= inlineChunk:
+		if q.inline.buf == nil {
+			q.inline.buf = make([]byte, inlineChunk)
+		}
+		q.inlineUsed = true
+		return &q.inline
+	case q.size <= smallChunk:
+		return b.chunk(smallChunk)
+	default:
+		return b.chunk(largeChunk)
+	}
+}
+
+func (q *recvQueue) push(c *chunk) {
+	if q.last == nil {
+		q.first = c
+	} else {
+		q.last.next = c
+	}
+	q.last = c
+}
+
+// peek gives the unread bytes of the first chunk.
+func (q *recvQueue) peek() []byte {
+	if q.first == nil {
+		return nil
+	}
+	return q.first.buf[q.first.r:q.first.w]
+}
+
+// drop forgets the first n bytes of peek.
+func (q *recvQueue) drop(b *Budget, n int) {
+	c := q.first
+	c.r += n
+	q.size -= n
+	if c.r < c.w {
+		return
+	}
+	if q.first = c.next; q.first == nil {
+		q.last = nil
+	}
+	q.free(b, c)
+}
+
+func (q *recvQueue) free(b *Budget, c *chunk) {
+	if c == &q.inline {
+		c.next, c.r, c.w = nil, 0, 0
+		q.inlineUsed = false
+		return
+	}
+	b.freeChunk(c)
+}
+
+func (q *recvQueue) reset(b *Budget) {
+	for c := q.first; c != nil; {
+		next := c.next
+		q.free(b, c)
+		c = next
+	}
+	q.first, q.last, q.size = nil, nil, 0
+}

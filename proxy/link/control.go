@@ -1,0 +1,198 @@
+package link
+
+import (
+	"encoding/binary"
+	"time"
+
+	"github.com/leno-mesh/leno/proxy/http2"
+)
+
+// Limits of docs/link.md, "What ends a link": frames in one second.
+const (
+	maxResets     = 4096
+	maxPings      = 256
+	maxSettings   = 64
+	maxIdleFrames = 4096
+	maxAnswers    = 256 << 10 // bytes in the buffer
+	tinyWindow    = 256       // bytes of a WINDOW_UPDATE without effect
+)
+
+type floodCounts struct {
+	since                         time.Duration
+	resets, pings, settings, idle int
+}
+
+func (r *reader) count(n *int, limit int, what string) error {
+	if r.at-r.counts.since >= time.Second {
+		r.counts = floodCounts{since: r.at}
+	}
+	*n++
+	if *n > limit {
+		return flood(what)
+	}
+	return nil
+}
+
+// answer notes that n bytes of out answer the peer. One that asks and does not
+// read is cut off. Link.mu is held.
+func (l *Link) answer(n int) error {
+	l.answers += n
+	if l.answers > maxAnswers {
+		return flood("frames while it does not read the answers")
+	}
+	return nil
+}
+
+// answerReset resets a stream that never began here. Link.mu is held.
+func (l *Link) answerReset(id uint32, code http2.ErrCode) error {
+	o := l.buffer()
+	o.b = http2.AppendReset(o.b, id, code)
+	return l.answer(frameHeaderLen + 4)
+}
+
+func (r *reader) onReset(ev *http2.Event) error {
+	l := r.l
+	if err := r.count(&r.counts.resets, maxResets, "resets"); err != nil {
+		return err
+	}
+	l.mu.Lock()
+	s := l.streams.get(ev.Stream)
+	var err error
+	if s == nil {
+		var known bool
+		if known, err = l.known(ev.Stream); err == nil && !known {
+			err = protocolError("reset of a stream that was not opened")
+		}
+	}
+	l.mu.Unlock()
+	if s == nil {
+		return err
+	}
+	l.reset(ev.Stream, &StreamError{
+		Code: ev.Code, Reason: "reset by peer", Remote: true,
+		NotHanded: l.client && ev.Code == http2.ErrCodeRefusedStream,
+	}, false)
+	return nil
+}
+
+func (r *reader) onWindowUpdate(ev *http2.Event) error {
+	if ev.Increment < tinyWindow {
+		if err := r.count(&r.counts.idle, maxIdleFrames, "tiny window updates"); err != nil {
+			return err
+		}
+	}
+	l := r.l
+	inc := int(ev.Increment)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if ev.Stream == 0 {
+		if l.connWindow += inc; l.connWindow > http2.MaxWindow {
+			return &linkError{http2.ErrCodeFlowControl, "link window too large"}
+		}
+		return nil
+	}
+	s := l.streams.get(ev.Stream)
+	if s == nil {
+		known, err := l.known(ev.Stream)
+		if err == nil && !known {
+			err = protocolError("window of a stream that was not opened")
+		}
+		return err
+	}
+	return l.widen(s, inc)
+}
+
+// widen adds to what s may send, and lets its Write go on. Link.mu is held.
+func (l *Link) widen(s *Stream, inc int) error {
+	if s.sendWindow += inc; s.sendWindow > http2.MaxWindow {
+		return &linkError{http2.ErrCodeFlowControl, "stream window too large"}
+	}
+	if s.writing && s.sendWindow > 0 {
+		l.turns.push(s)
+	}
+	return nil
+}
+
+func (r *reader) onSettings(ev *http2.Event) error {
+	if err := r.count(&r.counts.settings, maxSettings, "settings"); err != nil {
+		return err
+	}
+	if ev.Ack {
+		return nil
+	}
+	l := r.l
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !l.peerSettled {
+		l.peerSettled = true
+		l.peerMax = l.cfg.MaxStreams
+	}
+	for s := range ev.Settings() {
+		if err := l.apply(s); err != nil {
+			return err
+		}
+	}
+	o := l.buffer()
+	o.b = http2.AppendSettingsAck(o.b)
+	return l.answer(frameHeaderLen)
+}
+
+// apply takes one setting of the peer. Link.mu is held.
+func (l *Link) apply(s http2.Setting) error {
+	switch s.ID {
+	case http2.SettingHeaderTableSize:
+		l.enc.SetMaxTableSize(s.Value)
+	case http2.SettingMaxConcurrentStreams:
+		l.peerMax = int(s.Value)
+	case http2.SettingMaxFrameSize:
+		l.peerFrame = int(s.Value)
+	case http2.SettingMaxHeaderListSize:
+		l.peerHeadMax = int(s.Value)
+	case http2.SettingInitialWindowSize:
+		delta := int(s.Value) - l.peerWindow
+		l.peerWindow = int(s.Value)
+		for _, st := range l.streams.all() {
+			if err := l.widen(st, delta); err != nil {
+				return err
+			}
+		}
+	case settingVersion:
+		l.peer.Version = s.Value
+	case settingFeatures:
+		l.peer.Features = s.Value
+	case settingSoftware:
+		l.peer.Software = unpackSoftware(s.Value)
+	}
+	return nil
+}
+
+// What our PINGs carry: which of them an answer belongs to.
+const (
+	pingLife  = 1
+	pingDrain = 2
+)
+
+func (l *Link) appendPing(kind uint64) {
+	var data [8]byte
+	binary.BigEndian.PutUint64(data[:], kind)
+	o := l.buffer()
+	o.b = http2.AppendPing(o.b, false, data)
+}
+
+func (r *reader) onPing(ev *http2.Event) error {
+	if err := r.count(&r.counts.pings, maxPings, "pings"); err != nil {
+		return err
+	}
+	l := r.l
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !ev.Ack {
+		o := l.buffer()
+		o.b = http2.AppendPing(o.b, true, ev.Ping)
+		return l.answer(frameHeaderLen + len(ev.Ping))
+	}
+	if binary.BigEndian.Uint64(ev.Ping[:]) == pingDrain {
+		l.drainNoticed()
+	}
+	return nil
+}

@@ -1,0 +1,86 @@
+package link
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/leno-mesh/leno/proxy/http2"
+)
+
+// Why Open took no stream. The caller opens a second link or picks another
+// endpoint; nothing was sent.
+var (
+	ErrFull         = errors.New("link is full")
+	ErrDraining     = errors.New("link is draining")
+	ErrUnresponsive = errors.New("link does not answer")
+	ErrClosed       = errors.New("link is closed")
+	ErrHeadTooLarge = errors.New("head is larger than the peer takes")
+)
+
+// ErrReleased is what a Stream gives after Release.
+var ErrReleased = errors.New("stream was released")
+
+// errEnded is for writes after the end of the own side.
+var errEnded = errors.New("stream was written to its end")
+
+// StreamError is how a stream ended that did not end well.
+type StreamError struct {
+	// Code of the RST_STREAM, or of what would have been one.
+	Code http2.ErrCode
+	// Reason in words, for logs. From a remote peer only the code travels.
+	Reason string
+	// Remote is true when the peer, or the death of the link, ended it.
+	Remote bool
+	// NotHanded is true when the peer surely gave nothing of the stream to the
+	// application, so that it may go elsewhere whatever its method.
+	NotHanded bool
+	// Link is true when the whole link ended; Err is why.
+	Link bool
+	Err  error
+}
+
+// Error says who ended the stream and why.
+func (e *StreamError) Error() string {
+	who := "stream ended here"
+	switch {
+	case e.Link:
+		who = "link ended"
+	case e.Remote:
+		who = "stream reset by peer"
+	}
+	if e.Err != nil {
+		return fmt.Sprintf("%s: %s: %v", who, e.Reason, e.Err)
+	}
+	return fmt.Sprintf("%s: %s (%v)", who, e.Reason, e.Code)
+}
+
+// Unwrap gives the error that ended the link, or nil.
+func (e *StreamError) Unwrap() error { return e.Err }
+
+// Timeout is false: time-outs are the caller's, who cancels with a reason.
+func (e *StreamError) Timeout() bool { return false }
+
+// linkError is an error of the protocol that ends the link with a GOAWAY.
+type linkError struct {
+	code http2.ErrCode
+	what string
+}
+
+func (e *linkError) Error() string { return fmt.Sprintf("link: %s (%v)", e.what, e.code) }
+
+func protocolError(what string) error { return &linkError{http2.ErrCodeProtocol, what} }
+
+func flood(what string) error { return &linkError{http2.ErrCodeEnhanceYourCalm, "too many " + what} }
+
+// goAwayCode is the code of the GOAWAY for an error, and whether one is due.
+func goAwayCode(err error) (http2.ErrCode, bool) {
+	var le *linkError
+	if errors.As(err, &le) {
+		return le.code, true
+	}
+	var he *http2.Error
+	if errors.As(err, &he) {
+		return he.Code, true
+	}
+	return http2.ErrCodeNo, err == nil || errors.Is(err, ErrClosed)
+}

@@ -1,0 +1,155 @@
+package link
+
+import (
+	"errors"
+	"time"
+
+	"github.com/leno-mesh/leno/proxy/http2"
+)
+
+var (
+	errSilent = errors.New("peer does not answer")
+	errLeft   = errors.New("peer ended the link before its streams")
+)
+
+// noteHeard is called for everything that arrives, whatever it is.
+func (r *reader) noteHeard() {
+	l := r.l
+	r.at = l.now()
+	l.heard.Store(int64(r.at))
+	if l.waitSince.Load() != 0 {
+		l.waitSince.Store(0)
+	}
+	if l.pinged.Load() != 0 {
+		l.pinged.Store(0)
+		l.unresponsive.Store(false)
+	}
+}
+
+// tick looks after the link while it has streams.
+func (l *Link) tick() {
+	l.mu.Lock()
+	if l.closing || l.streams.len() == 0 && l.pinged.Load() == 0 {
+		l.ticking = false
+		l.trimWorkers(0)
+		l.mu.Unlock()
+		return
+	}
+	l.trimWorkers(max(l.runningPeak, 8))
+	l.runningPeak = l.running
+	next := l.checkLife(l.now())
+	if next > 0 {
+		l.timer.Reset(next)
+	}
+	l.unlockKick()
+	if next <= 0 {
+		l.end(errSilent)
+	}
+}
+
+// checkLife sends the PING that is due and says when to look again; 0 means
+// that the peer is gone. Link.mu is held.
+func (l *Link) checkLife(now time.Duration) time.Duration {
+	after, timeout := l.cfg.PingAfter, l.cfg.PingTimeout
+	if p := time.Duration(l.pinged.Load()); p != 0 {
+		if now-p < after && !l.unresponsive.Load() {
+			return min(p+after, p+timeout) - now
+		}
+		l.unresponsive.Store(true)
+		return p + timeout - now
+	}
+	heard := time.Duration(l.heard.Load())
+	if w := time.Duration(l.waitSince.Load()); w != 0 {
+		if quiet := now - max(w, heard); quiet < after {
+			return after - quiet
+		}
+		l.unresponsive.Store(true)
+		return l.ping(now, timeout)
+	}
+	if quiet := now - heard; quiet < keepAlive {
+		return min(keepAlive-quiet, after)
+	}
+	return l.ping(now, min(after, timeout))
+}
+
+func (l *Link) ping(now, next time.Duration) time.Duration {
+	l.pinged.Store(int64(now))
+	l.appendPing(pingLife)
+	return next
+}
+
+// Drain lets the streams that are open end and then ends the link. New streams
+// are taken by neither side, except that the accepting side still takes those
+// that were under way when its notice went out.
+func (l *Link) Drain() {
+	l.mu.Lock()
+	defer l.unlockKick()
+	if l.draining || l.closing {
+		return
+	}
+	l.draining = true
+	if l.client {
+		l.drainSent = true
+	} else {
+		o := l.buffer()
+		o.b = http2.AppendGoAway(o.b, http2.MaxStreamID, http2.ErrCodeNo, "")
+		l.appendPing(pingDrain)
+	}
+	l.empty()
+}
+
+// drainNoticed: the peer has seen the notice, so what it opened before has
+// arrived. Link.mu is held.
+func (l *Link) drainNoticed() {
+	if !l.draining || l.drainSent || l.closing {
+		return
+	}
+	l.drainSent = true
+	l.acceptMax = l.lastID
+	o := l.buffer()
+	o.b = http2.AppendGoAway(o.b, l.lastID, http2.ErrCodeNo, "")
+	l.empty()
+}
+
+// empty ends a link that has drained. Link.mu is held.
+func (l *Link) empty() {
+	if l.streams.len() > 0 {
+		return
+	}
+	l.emptySince = l.now()
+	if !l.drainSent || l.closing {
+		return
+	}
+	l.closing, l.clean = true, true
+	o := l.buffer()
+	o.b = http2.AppendGoAway(o.b, l.lastID, http2.ErrCodeNo, "")
+	l.room.Broadcast()
+}
+
+func (r *reader) onGoAway(ev *http2.Event) error {
+	l := r.l
+	l.mu.Lock()
+	l.draining = true
+	if !l.client {
+		// No more streams will come.
+		l.drainSent = true
+		l.empty()
+		l.unlockKick()
+		return nil
+	}
+	l.drainSent = l.drainSent || ev.LastStream < http2.MaxStreamID
+	var lost []uint32
+	for _, s := range l.streams.all() {
+		if s.id > ev.LastStream {
+			lost = append(lost, s.id)
+		}
+	}
+	l.empty()
+	l.unlockKick()
+	for _, id := range lost {
+		l.reset(id, &StreamError{
+			Code: http2.ErrCodeRefusedStream, Reason: "peer is draining", Remote: true, NotHanded: true,
+		}, false)
+	}
+	return nil
+}

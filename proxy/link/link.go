@@ -1,0 +1,261 @@
+package link
+
+import (
+	"context"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/leno-mesh/leno/proxy/http2"
+)
+
+// Link is one connection between two proxies. All methods may be called from
+// any goroutine.
+type Link struct {
+	conn   net.Conn
+	cfg    Config
+	mem    *Budget
+	client bool
+	serve  func(*Stream)
+	start  time.Time
+	done   chan struct{}
+
+	// mu guards everything below, up to the reader's own part.
+	mu         sync.Mutex
+	streams    table // open in at least one direction
+	nextID     uint32
+	lastID     uint32 // highest stream that the peer opened
+	acceptMax  uint32 // streams of the peer above this one are refused
+	emptySince time.Duration
+
+	// Sending.
+	enc        *http2.Encoder
+	out        *outBuffer // frames that wait to be written; nil: none
+	outData    int        // DATA bytes in out
+	answers    int        // bytes in out that answer the peer's control frames
+	asks       bool       // out holds HEADERS or DATA
+	taken      uint64     // bytes given to the kernel, at most
+	turns      turnList   // streams whose Write waits for its turn
+	connWindow int        // what the peer's link window has left
+	writerIdle bool
+	room       *sync.Cond // out was taken
+
+	// What the peer allows.
+	peer        Capabilities
+	peerSettled bool // its first SETTINGS came
+	peerMax     int  // streams
+	peerWindow  int  // of a new stream
+	peerFrame   int
+	peerHeadMax int
+
+	// Life.
+	draining    bool // we or the peer said so
+	drainSent   bool // no stream can come any more: end when there are none
+	closing     bool // the writer flushes and ends
+	clean       bool // the end was agreed on
+	err         error
+	running     int       // streams being served
+	runningPeak int       // since the last tick
+	workers     []*worker // idle
+	working     sync.WaitGroup
+	timer       *time.Timer
+	ticking     bool
+
+	// Shared without mu.
+	wake         chan struct{}
+	unresponsive atomic.Bool
+	pinged       atomic.Int64 // when the PING went out, as time since start; 0: none is out
+	heard        atomic.Int64 // when something came last, as time since start
+	waitSince    atomic.Int64 // when something was sent that wants an answer; 0: none
+	active       atomic.Int32
+
+	rx reader
+}
+
+// NewClient returns the side that opens streams. The connection is used, and
+// its handshake done, from Run on; Open may be called before.
+func NewClient(c net.Conn, cfg Config) *Link {
+	l := newLink(c, cfg)
+	l.client = true
+	l.nextID = 1
+	b := l.buffer()
+	b.b = append(b.b, http2.Preface...)
+	l.greet()
+	return l
+}
+
+// NewServer returns the side that accepts streams. serve runs on a goroutine
+// of its own for each stream, which is released when it returns.
+func NewServer(c net.Conn, cfg Config, serve func(*Stream)) *Link {
+	l := newLink(c, cfg)
+	l.serve = serve
+	l.rx.preface = http2.Preface
+	l.acceptMax = http2.MaxStreamID
+	l.greet()
+	return l
+}
+
+func newLink(c net.Conn, cfg Config) *Link {
+	cfg = cfg.withDefaults()
+	l := &Link{
+		conn:        c,
+		cfg:         cfg,
+		mem:         cfg.Budget,
+		start:       time.Now(),
+		done:        make(chan struct{}),
+		wake:        make(chan struct{}, 1),
+		enc:         http2.NewEncoder(uint32(cfg.HeaderTable)),
+		connWindow:  http2.DefaultWindow,
+		peerMax:     defaultPeerMx,
+		peerWindow:  http2.DefaultWindow,
+		peerFrame:   http2.MinMaxFrame,
+		peerHeadMax: http2.MaxWindow,
+	}
+	l.room = sync.NewCond(&l.mu)
+	l.timer = time.AfterFunc(time.Hour, l.tick)
+	l.timer.Stop()
+	l.rx.init(l)
+	return l
+}
+
+// greet puts our SETTINGS and the link's window into the first write.
+func (l *Link) greet() {
+	c := &l.cfg
+	b := l.buffer()
+	b.b = http2.AppendSettings(
+		b.b,
+		http2.Setting{ID: http2.SettingHeaderTableSize, Value: uint32(c.HeaderTable)},
+		http2.Setting{ID: http2.SettingEnablePush, Value: 0},
+		http2.Setting{ID: http2.SettingMaxConcurrentStreams, Value: uint32(c.MaxStreams)},
+		http2.Setting{ID: http2.SettingInitialWindowSize, Value: uint32(c.StreamWindow)},
+		http2.Setting{ID: http2.SettingMaxHeaderListSize, Value: uint32(c.MaxHeaderBytes)},
+		http2.Setting{ID: settingVersion, Value: Version},
+		http2.Setting{ID: settingFeatures, Value: c.Features},
+		http2.Setting{ID: settingSoftware, Value: packSoftware(c.Software)},
+	)
+	if extra := c.ConnWindow - http2.DefaultWindow; extra > 0 {
+		b.b = http2.AppendWindowUpdate(b.b, 0, uint32(extra))
+	}
+}
+
+// Run reads and writes until the link ends, and waits for everything that it
+// started. It returns nil when both sides agreed on the end. When ctx ends, so
+// does the link, without drain.
+func (l *Link) Run(ctx context.Context) error {
+	stop := context.AfterFunc(ctx, func() { l.Close(context.Cause(ctx)) })
+	defer stop()
+	writer := make(chan struct{})
+	go func() {
+		defer close(writer)
+		l.writeLoop()
+	}()
+	l.end(l.rx.loop())
+	<-writer
+	_ = l.conn.Close()
+	l.timer.Stop()
+	l.endWorkers()
+	l.working.Wait()
+	close(l.done)
+	return l.Err()
+}
+
+// Close ends the link at once: a GOAWAY goes out if it can, and every stream
+// fails with err. A nil err is an orderly end.
+func (l *Link) Close(err error) {
+	if err == nil {
+		err = ErrClosed
+	}
+	l.end(err)
+}
+
+// end starts the end of the link, once. Streams that are still open fail.
+func (l *Link) end(err error) {
+	l.mu.Lock()
+	if l.closing {
+		l.mu.Unlock()
+		return
+	}
+	l.closing = true
+	l.clean = err == ErrClosed || cleanEnd(err) && l.streams.len() == 0
+	if cleanEnd(err) && !l.clean {
+		err = errLeft
+	}
+	if !l.clean {
+		l.err = err
+	}
+	if code, due := goAwayCode(err); due {
+		o := l.buffer()
+		o.b = http2.AppendGoAway(o.b, l.lastID, code, "")
+	}
+	open := l.takeAll(err)
+	l.room.Broadcast()
+	l.unlockKick()
+	_ = l.conn.SetWriteDeadline(time.Now().Add(lingerTime))
+	for _, o := range open {
+		o.s.fail(l, o.id, o.err, o.whole)
+	}
+}
+
+// orphan is a stream that its link left behind.
+type orphan struct {
+	s     *Stream
+	id    uint32
+	err   *StreamError
+	whole bool // all of the peer's side had come
+}
+
+// takeAll empties the table.
+func (l *Link) takeAll(err error) []orphan {
+	all := l.streams.all()
+	open := make([]orphan, 0, len(all))
+	for _, s := range all {
+		e := &StreamError{
+			Code: http2.ErrCodeInternal, Reason: "link died", Remote: true, Link: true, Err: err,
+			NotHanded: l.client && s.mark >= l.taken,
+		}
+		open = append(open, orphan{s, s.id, e, s.recvDone})
+		l.drop(s, e)
+	}
+	return open
+}
+
+// Done is closed when Run is about to return.
+func (l *Link) Done() <-chan struct{} { return l.done }
+
+// Err is why the link ended; nil while it lives and after an agreed end.
+func (l *Link) Err() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.err
+}
+
+// Usable says whether Open would take a stream now.
+func (l *Link) Usable() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.openable() == nil
+}
+
+// Active is the number of streams that have not ended in both directions.
+func (l *Link) Active() int { return int(l.active.Load()) }
+
+// Idle is how long the link has been without streams; 0 when it has some.
+func (l *Link) Idle() time.Duration {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.streams.len() > 0 {
+		return 0
+	}
+	return l.now() - l.emptySince
+}
+
+// Peer gives what the other side said about itself; ok is false before it did.
+func (l *Link) Peer() (c Capabilities, ok bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.peer, l.peerSettled
+}
+
+// now is the time since the link was made, never 0.
+func (l *Link) now() time.Duration { return time.Since(l.start) + 1 }

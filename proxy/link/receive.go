@@ -1,0 +1,235 @@
+package link
+
+import "github.com/leno-mesh/leno/proxy/http2"
+
+// verdict is what became of something that was delivered to a stream.
+type verdict uint8
+
+const (
+	delivered   verdict = iota
+	deliverWake         // the stream's reader sleeps
+	deliverGone         // the stream is not this one any more
+	deliverMalformed
+	deliverOverrun // more than the window
+	deliverShed    // over the memory total
+)
+
+func (r *reader) onHeaders(ev *http2.Event) error {
+	l := r.l
+	l.mu.Lock()
+	s := l.streams.get(ev.Stream)
+	if s == nil {
+		return r.acceptLocked(ev)
+	}
+	late := s.recvDone
+	if ev.EndStream && !late {
+		l.endRecv(s)
+	}
+	l.mu.Unlock()
+	if late {
+		l.refuse(ev.Stream, http2.ErrCodeStreamClosed, "head after the end")
+		return nil
+	}
+	r.conclude(s, ev.Stream, s.putHead(l, ev))
+	return nil
+}
+
+// acceptLocked takes HEADERS of a stream that is not open. It gives the lock back.
+func (r *reader) acceptLocked(ev *http2.Event) error {
+	l := r.l
+	if known, err := l.known(ev.Stream); known || err != nil {
+		l.mu.Unlock() // it ended here; its peer does not know yet
+		return err
+	}
+	if ev.Stream > l.acceptMax || l.closing {
+		l.mu.Unlock() // after our GOAWAY: the peer knows that it was not taken
+		return nil
+	}
+	l.lastID = ev.Stream
+	if l.streams.len() >= l.cfg.MaxStreams || l.running >= 2*l.cfg.MaxStreams || l.mem.over() {
+		err := l.answerReset(ev.Stream, http2.ErrCodeRefusedStream)
+		l.mu.Unlock()
+		return err
+	}
+	s := l.mem.stream()
+	l.adopt(s, ev.Stream)
+	if ev.EndStream {
+		l.endRecv(s)
+	}
+	w := l.claimWorker()
+	l.mu.Unlock()
+	r.starts = append(r.starts, start{s, w})
+	r.conclude(s, ev.Stream, s.putHead(l, ev))
+	return nil
+}
+
+// known says whether the stream, which is not open, was open before. Others
+// may only be opened, in order and by the client. Link.mu is held.
+func (l *Link) known(id uint32) (bool, error) {
+	if id&1 == 0 {
+		return false, protocolError("stream of the accepting side")
+	}
+	if l.client {
+		if id >= l.nextID {
+			return false, protocolError("stream that was not opened")
+		}
+		return true, nil
+	}
+	return id <= l.lastID, nil
+}
+
+// skipStream counts a stream as seen that is reset before it began.
+func (r *reader) skipStream(id uint32) error {
+	l := r.l
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.streams.get(id) != nil {
+		return nil
+	}
+	if known, err := l.known(id); known || err != nil {
+		return err
+	}
+	l.lastID = id
+	return l.answerReset(id, http2.ErrCodeEnhanceYourCalm)
+}
+
+func (r *reader) onData(ev *http2.Event) error {
+	l := r.l
+	r.credit -= ev.Flow
+	r.owed += ev.Flow
+	if r.credit < 0 {
+		return &linkError{http2.ErrCodeFlowControl, "more data than the link's window"}
+	}
+	if len(ev.Data) == 0 && ev.Last && !ev.EndStream {
+		if err := r.count(&r.counts.idle, maxIdleFrames, "empty DATA frames"); err != nil {
+			return err
+		}
+	}
+	s := r.recent
+	if ev.Stream != r.recentID || ev.EndStream {
+		var err error
+		if s, err = r.find(ev); err != nil || s == nil {
+			return err
+		}
+		r.recent, r.recentID = s, ev.Stream
+	}
+	r.conclude(s, ev.Stream, s.putData(l, ev))
+	return nil
+}
+
+// find gives the stream of a DATA frame; nil when it has ended here.
+func (r *reader) find(ev *http2.Event) (*Stream, error) {
+	l := r.l
+	l.mu.Lock()
+	s := l.streams.get(ev.Stream)
+	if s == nil {
+		known, err := l.known(ev.Stream)
+		l.mu.Unlock()
+		if err == nil && !known {
+			err = protocolError("data of a stream that was not opened")
+		}
+		if err == nil && ev.Last {
+			err = r.count(&r.counts.idle, maxIdleFrames, "DATA frames of closed streams")
+		}
+		return nil, err
+	}
+	late := s.recvDone
+	if ev.EndStream && !late {
+		l.endRecv(s)
+	}
+	l.mu.Unlock()
+	if late {
+		l.refuse(ev.Stream, http2.ErrCodeStreamClosed, "data after the end")
+		return nil, nil
+	}
+	return s, nil
+}
+
+// conclude acts on what a delivery found.
+func (r *reader) conclude(s *Stream, id uint32, v verdict) {
+	switch v {
+	case deliverWake:
+		r.wake(s)
+	case deliverMalformed:
+		r.l.refuse(id, http2.ErrCodeProtocol, "malformed message")
+	case deliverOverrun:
+		r.l.refuse(id, http2.ErrCodeFlowControl, "more data than the window")
+	case deliverShed:
+		r.l.refuse(id, http2.ErrCodeEnhanceYourCalm, "shed: memory total reached")
+	case delivered, deliverGone:
+	}
+}
+
+// refuse resets a stream for what its peer did.
+func (l *Link) refuse(id uint32, code http2.ErrCode, reason string) {
+	l.reset(id, &StreamError{Code: code, Reason: reason}, true)
+}
+
+// putHead adds a header block to the stream, if it still is the one looked up.
+func (s *Stream) putHead(l *Link, ev *http2.Event) verdict {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.link != l || s.id != ev.Stream {
+		return deliverGone
+	}
+	if s.ended || len(s.heads) >= maxHeads || s.final && !ev.EndStream {
+		return deliverMalformed
+	}
+	h := headBlock{from: len(s.fields), end: ev.EndStream}
+	s.fields = append(s.fields, ev.Fields...)
+	h.to = len(s.fields)
+	if s.final {
+		s.trailers = h
+	} else {
+		s.heads = append(s.heads, h)
+		s.final = !l.client || !interim(ev.Fields)
+	}
+	s.ended = ev.EndStream
+	return s.wakeable()
+}
+
+// interim says whether a response head is a 1xx one.
+func interim(fields []http2.Field) bool {
+	for i := range fields {
+		if f := &fields[i]; f.Name == ":status" {
+			return len(f.Value) == 3 && f.Value[0] == '1'
+		}
+	}
+	return false
+}
+
+// putData adds a piece of a DATA frame.
+func (s *Stream) putData(l *Link, ev *http2.Event) verdict {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.link != l || s.id != ev.Stream || s.err != nil {
+		return deliverGone
+	}
+	if !s.final || s.ended {
+		return deliverMalformed
+	}
+	s.credit -= ev.Flow
+	if s.credit < 0 {
+		return deliverOverrun
+	}
+	s.owed += ev.Flow - len(ev.Data) // padding is taken at once
+	if s.in.size > shedUnread && l.mem.over() {
+		return deliverShed
+	}
+	s.in.add(l.mem, ev.Data)
+	if ev.EndStream {
+		s.ended = true
+	} else if len(ev.Data) == 0 {
+		return delivered
+	}
+	return s.wakeable()
+}
+
+// wakeable says whether the stream's reader is to be woken. s.mu is held.
+func (s *Stream) wakeable() verdict {
+	if !s.waits {
+		return delivered
+	}
+	s.waits = false
+	return deliverWake
+}

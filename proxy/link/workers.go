@@ -1,0 +1,82 @@
+package link
+
+// worker is a goroutine that serves one stream after another. Keeping it keeps
+// its stack, which has grown to what serving takes.
+type worker struct{ work chan *Stream }
+
+// start is a stream and who serves it; nil: a new worker.
+type start struct {
+	s *Stream
+	w *worker
+}
+
+// claimWorker counts a stream as served and gives an idle worker, the one that
+// worked last. Link.mu is held.
+func (l *Link) claimWorker() *worker {
+	l.running++
+	l.runningPeak = max(l.runningPeak, l.running)
+	n := len(l.workers)
+	if n == 0 {
+		return nil
+	}
+	w := l.workers[n-1]
+	l.workers[n-1] = nil
+	l.workers = l.workers[:n-1]
+	return w
+}
+
+func (l *Link) startWorker(st start) {
+	if st.w != nil {
+		st.w.work <- st.s // has room: the worker is idle
+		return
+	}
+	w := &worker{work: make(chan *Stream, 1)}
+	l.working.Add(1)
+	go func() {
+		defer l.working.Done()
+		for s := st.s; s != nil; s = <-w.work {
+			l.serveOne(s)
+			if !l.rest(w) {
+				return
+			}
+		}
+	}()
+}
+
+func (l *Link) serveOne(s *Stream) {
+	gen, id := s.gen, s.id
+	l.serve(s)
+	s.mu.Lock()
+	own := s.gen == gen
+	s.mu.Unlock()
+	if own {
+		l.release(s, id)
+	}
+}
+
+// rest makes w idle; not when the link ends.
+func (l *Link) rest(w *worker) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.running--
+	if l.closing {
+		return false
+	}
+	l.workers = append(l.workers, w)
+	return true
+}
+
+// trimWorkers ends the idle workers beyond keep. Link.mu is held.
+func (l *Link) trimWorkers(keep int) {
+	for i := keep; i < len(l.workers); i++ {
+		l.workers[i].work <- nil // has room: the worker is idle
+		l.workers[i] = nil
+	}
+	l.workers = l.workers[:min(keep, len(l.workers))]
+}
+
+func (l *Link) endWorkers() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.trimWorkers(0)
+}

@@ -1,0 +1,159 @@
+package link
+
+import (
+	"crypto/tls"
+	"errors"
+	"io"
+	"runtime"
+	"time"
+
+	"github.com/leno-mesh/leno/proxy/http2"
+)
+
+// buffer gives what the next write takes with it. Link.mu is held.
+func (l *Link) buffer() *outBuffer {
+	if l.out == nil {
+		l.out = l.mem.outBuffer()
+	}
+	return l.out
+}
+
+func (l *Link) backlog() int {
+	if l.out == nil {
+		return 0
+	}
+	return len(l.out.b)
+}
+
+// unlockKick gives the lock back, and wakes the writer when there is something
+// for it and it sleeps.
+func (l *Link) unlockKick() {
+	kick := l.writerIdle && (l.out != nil || l.turns.first != nil || l.closing)
+	if kick {
+		l.writerIdle = false
+	}
+	l.mu.Unlock()
+	if kick {
+		l.wake <- struct{}{} // has room: the writer was idle
+	}
+}
+
+// writeLoop takes what has been gathered and writes it, until the link ends.
+func (l *Link) writeLoop() {
+	for {
+		out := l.take()
+		if out == nil {
+			l.hangUp()
+			return
+		}
+		n, err := l.conn.Write(out.b)
+		if err != nil {
+			l.mu.Lock()
+			// What a failed Write did not count as written was not received:
+			// a record that is not whole cannot be decrypted.
+			l.taken -= uint64(len(out.b) - n)
+			l.mu.Unlock()
+			l.end(err)
+			_ = l.conn.Close()
+			return
+		}
+		l.mem.freeOut(out)
+	}
+}
+
+// take waits for something to write. It returns nil when the link has ended
+// and everything is written.
+func (l *Link) take() *outBuffer {
+	l.mu.Lock()
+	for {
+		l.fill()
+		if l.out != nil {
+			break
+		}
+		if l.closing {
+			l.mu.Unlock()
+			return nil
+		}
+		l.writerIdle = true
+		l.mu.Unlock()
+		<-l.wake
+		// Let the goroutines that are ready now add their frames first: this
+		// is what makes one record and one system call of many requests.
+		runtime.Gosched()
+		l.mu.Lock()
+	}
+	out := l.out
+	l.out, l.outData, l.answers = nil, 0, 0
+	l.taken += uint64(len(out.b))
+	if l.asks {
+		l.asks = false
+		if l.waitSince.Load() == 0 {
+			l.waitSince.Store(int64(l.now()))
+		}
+	}
+	l.room.Broadcast()
+	l.mu.Unlock()
+	return out
+}
+
+// fill gives the waiting streams their turns, a frame each, while there is
+// room in this write and in the windows. Link.mu is held.
+func (l *Link) fill() {
+	for l.turns.first != nil && l.outData < gatherLimit && l.connWindow > 0 {
+		s := l.turns.first
+		l.turns.remove(s)
+		n := min(len(s.data), dataQuantum, s.sendWindow, l.connWindow)
+		if n <= 0 {
+			continue // waits for its window; WINDOW_UPDATE puts it back
+		}
+		last := n == len(s.data)
+		l.appendData(s, s.data[:n], last && s.dataEnd)
+		s.data = s.data[n:]
+		if !last {
+			l.turns.push(s)
+			continue
+		}
+		s.writing, s.data = false, nil
+		signal(s.writeWake)
+	}
+}
+
+// appendData adds one DATA frame, which must fit the windows.
+func (l *Link) appendData(s *Stream, p []byte, end bool) {
+	o := l.buffer()
+	o.b = http2.AppendData(o.b, s.id, p, end)
+	s.sendWindow -= len(p)
+	l.connWindow -= len(p)
+	l.outData += len(p)
+	l.asks = true
+	if end {
+		l.endSend(s)
+	}
+}
+
+// hangUp ends the own side and waits a little for the end of the peer's, so
+// that what it has not read yet is not lost to a reset.
+func (l *Link) hangUp() {
+	l.mu.Lock()
+	clean := l.clean
+	l.mu.Unlock()
+	if c, ok := l.conn.(*tls.Conn); ok && clean {
+		_ = l.conn.SetReadDeadline(time.Now().Add(lingerTime))
+		if c.CloseWrite() == nil {
+			return // the reader sees the end, or the deadline
+		}
+	}
+	_ = l.conn.Close()
+}
+
+// signal wakes the goroutine that waits on c, or the next one to wait.
+func signal(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}
+
+// cleanEnd says whether err is how a connection ends on purpose. TLS gives
+// io.EOF only after close_notify.
+func cleanEnd(err error) bool { return errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) }
