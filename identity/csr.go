@@ -26,7 +26,7 @@ func NewCSR(key *ecdsa.PrivateKey) ([]byte, error) {
 type Proof struct {
 	// Chain is the old certificate and its issuers, DER, leaf first.
 	Chain [][]byte
-	// SignedAt bounds how long the proof can be used.
+	// SignedAt bounds how long the proof can be used; whole seconds count.
 	SignedAt time.Time
 	// Signature is ECDSA (ASN.1) by the old key over proofDigest.
 	Signature []byte
@@ -71,7 +71,7 @@ func (p *Proof) Verify(csr []byte, now time.Time) (*x509.Certificate, error) {
 func proofDigest(csr []byte, at time.Time) []byte {
 	h := sha256.New()
 	h.Write([]byte("leno renewal 1\x00"))
-	h.Write(binary.BigEndian.AppendUint64(nil, uint64(at.UnixNano())))
+	h.Write(binary.BigEndian.AppendUint64(nil, uint64(at.Unix())))
 	h.Write(csr)
 	return h.Sum(nil)
 }

@@ -21,6 +21,9 @@ type Request struct {
 	// expired. With neither, the certificate on the connection proves us.
 	Token string
 	Proof *Proof
+	// Registration goes with the token, so that a workload which offers what
+	// its token does not allow is told before the token is spent.
+	Registration *mesh.Registration
 	// TLS is the configuration of the one connection that may carry this
 	// request: it verifies the server before anything is sent.
 	TLS *tls.Config
@@ -43,6 +46,8 @@ type KeeperConfig struct {
 	Issue  IssueFunc
 	// Join is needed for the first certificate only.
 	Join *JoinFile
+	// Registration is what the workload will offer; sent when it joins.
+	Registration *mesh.Registration
 	// State keeps the certificate over a restart. Nil: in memory only.
 	State *State
 	// ALPN is for the connections in Request.TLS.
@@ -221,7 +226,7 @@ func (k *Keeper) request(now time.Time) (*ecdsa.PrivateKey, Request, error) {
 		if !k.cfg.Join.Expires.IsZero() && now.After(k.cfg.Join.Expires) {
 			return nil, Request{}, &RefusedError{fmt.Errorf("the join file expired at %s; make a new one with: leno token create", k.cfg.Join.Expires.Format(time.RFC3339))}
 		}
-		req.Token = k.cfg.Join.Token
+		req.Token, req.Registration = k.cfg.Join.Token, k.cfg.Registration
 		req.TLS = anchorTLS(k.cfg.Join.AnchorHash, k.cfg.Join.TrustDomain, k.cfg.ALPN...)
 	case old.Expired(now):
 		req.Proof, err = NewProof(old, req.CSR, now)
