@@ -129,3 +129,11 @@ func value(fields []http2.Field, name string) string {
 	}
 	return ""
 }
+
+// lines gives fields as text.
+func lines(fields []http2.Field) (out []string) {
+	for _, f := range fields {
+		out = append(out, f.Name+": "+f.Value)
+	}
+	return out
+}

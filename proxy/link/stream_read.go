@@ -112,6 +112,13 @@ func (s *Stream) Buffered() (body []byte, ok bool) {
 	return s.in.peek()[s.peeked:], true
 }
 
+// Waiting says whether Next would have to wait for the peer.
+func (s *Stream) Waiting() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.in.size == s.peeked && !s.ended && s.err == nil
+}
+
 // Trailers gives the fields after the body, once Next or Read gave io.EOF.
 // They stay valid until Release.
 func (s *Stream) Trailers() []http2.Field {

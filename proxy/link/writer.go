@@ -154,6 +154,7 @@ func signal(c chan struct{}) {
 	}
 }
 
-// cleanEnd says whether err is how a connection ends on purpose. TLS gives
-// io.EOF only after close_notify.
-func cleanEnd(err error) bool { return errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) }
+// cleanEnd says whether err is how a connection ends on purpose. crypto/tls
+// gives io.EOF after close_notify, and also for a FIN between two records: so
+// it never counts as the end of a stream, only END_STREAM does.
+func cleanEnd(err error) bool { return errors.Is(err, io.EOF) }
