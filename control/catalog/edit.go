@@ -63,6 +63,8 @@ func (e *edit) slice(old, now *EndpointSlice) {
 	for _, s := range services {
 		e.touchService(s)
 	}
+	e.touchAddrs(from)
+	e.touchAddrs(to)
 	for _, a := range slices.Concat(from, to) {
 		e.touchWorkloadsAt(a)
 	}
