@@ -50,18 +50,18 @@ func (r *Registry) Authz(e Edge, tcp bool, rule string) *Authz {
 }
 
 func (r *Registry) newAuthz(key authzKey) *Authz {
-	a := &Authz{key: key, members: members{reg: r, pinned: key.edge.isOther()}}
-	labels := key.edge.labels()
+	a := &Authz{key: key, members: members{reg: r, set: r.labelSet(key.edge.labels()), pinned: key.edge.isOther()}}
+	var rule []Label
 	if key.rule != "" {
-		labels = append(labels, Label{"authz_name", clean(key.rule)})
+		rule = []Label{{"authz_name", clean(key.rule)}}
 	}
 	allow, deny := httpAllow, httpDeny
 	if key.tcp {
 		allow, deny = tcpAllow, tcpDeny
 	}
-	a.member(allow, labels, series{count: &a.allowed})
-	a.member(deny, labels, series{count: &a.denied})
-	a.member(auditDeny, labels, series{count: &a.audited})
+	a.member(allow, series{extra: rule, count: &a.allowed})
+	a.member(deny, series{extra: rule, count: &a.denied})
+	a.member(auditDeny, series{extra: rule, count: &a.audited})
 	return a
 }
 

@@ -44,7 +44,6 @@ func edgeFamilies() []*family {
 type HTTP struct {
 	members
 	edge      Edge
-	labels    []Label
 	requests  atomic.Uint64
 	latency   histogram
 	responses cells[responseKey]
@@ -69,8 +68,7 @@ func newResponseKey(status, grpcStatus int, ok bool) responseKey {
 	return k
 }
 
-func (k responseKey) labels(base []Label) []Label {
-	out := append(make([]Label, 0, len(base)+3), base...)
+func (k responseKey) labels() []Label {
 	class := "failure"
 	if k&1 == 1 {
 		class = "success"
@@ -79,7 +77,7 @@ func (k responseKey) labels(base []Label) []Label {
 	if s := int(k >> 8); s != 0 {
 		status = strconv.Itoa(s)
 	}
-	out = append(out, Label{"classification", class}, Label{"status_code", status})
+	out := []Label{{"classification", class}, {"status_code", status}}
 	if g := int(k>>1)&0x7f - 1; g >= 0 {
 		out = append(out, Label{"grpc_status_code", strconv.Itoa(g)})
 	}
@@ -101,10 +99,10 @@ func (r *Registry) HTTP(e Edge) *HTTP {
 	}
 	h := r.http[e]
 	if h == nil {
-		h = &HTTP{edge: e, labels: e.labels(), members: members{reg: r, pinned: e.isOther()}}
-		h.failures = failures{members: &h.members, labels: h.labels}
-		h.member(requestTotal, h.labels, series{count: &h.requests})
-		h.member(responseLatency, h.labels, series{hist: &h.latency})
+		h = &HTTP{edge: e, members: members{reg: r, set: r.labelSet(e.labels()), pinned: e.isOther()}}
+		h.failures.members = &h.members
+		h.member(requestTotal, series{count: &h.requests})
+		h.member(responseLatency, series{hist: &h.latency})
 		r.http[e] = h
 	}
 	h.take(h)
@@ -137,7 +135,7 @@ func (h *HTTP) newResponse(key responseKey) *atomic.Uint64 {
 		return n
 	}
 	n := h.responses.add(key)
-	h.member(responseTotal, key.labels(h.labels), series{count: n})
+	h.member(responseTotal, series{extra: key.labels(), count: n})
 	return n
 }
 
@@ -156,8 +154,7 @@ func (h *HTTP) retire(r *Registry) {
 // failures counts by reason code.
 type failures struct {
 	*members
-	labels []Label
-	cells  cells[string]
+	cells cells[string]
 }
 
 func (f *failures) count(reason string) {
@@ -178,11 +175,11 @@ func (f *failures) add(reason string) *atomic.Uint64 {
 		return n
 	}
 	n := f.cells.add(reason)
-	labels := append(make([]Label, 0, len(f.labels)+2), f.labels...)
+	var labels []Label
 	if stage := f.reg.cfg.Stage(reason); stage != "" {
 		labels = append(labels, Label{"stage", stage})
 	}
-	f.member(failuresTotal, append(labels, Label{"reason", clean(reason)}), series{count: n})
+	f.member(failuresTotal, series{extra: append(labels, Label{"reason", clean(reason)}), count: n})
 	return n
 }
 
@@ -191,7 +188,7 @@ func (r *Registry) Failed(d Direction, reason string) {
 	r.mu.Lock()
 	f := r.failures[d]
 	if f == nil {
-		f = &failures{members: &members{reg: r, pinned: true}, labels: []Label{{"direction", d.String()}}}
+		f = &failures{members: &members{reg: r, set: r.labelSet([]Label{{"direction", d.String()}}), pinned: true}}
 		r.failures[d] = f
 	}
 	r.mu.Unlock()

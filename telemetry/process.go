@@ -42,7 +42,7 @@ func (r *Registry) registerProcess() {
 	}
 	cpu := r.family("process_cpu_seconds_total", "CPU time used, user and system.", counterKind)
 	cpu.quiet = true
-	r.register(cpu, nil, series{gauge: p.get(&p.cpu)})
+	r.register(cpu, series{gauge: p.get(&p.cpu)})
 	if r.cfg.Version != "" {
 		r.GaugeFunc("proxy_build_info", "The version of the proxy.", func() float64 { return 1 },
 			Label{"version", clean(r.cfg.Version)}, Label{"go_version", runtime.Version()})
@@ -97,7 +97,7 @@ func (r *Registry) Certificate() *Certificate {
 		func() float64 { return float64(c.expires.n.Load()) })
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.register(r.family("identity_cert_refresh_count", "Certificates received.", counterKind), nil, series{count: &c.refreshed.n})
+	r.register(r.family("identity_cert_refresh_count", "Certificates received.", counterKind), series{count: &c.refreshed.n})
 	return c
 }
 

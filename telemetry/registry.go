@@ -29,8 +29,8 @@ type Registry struct {
 	mu       sync.Mutex // guards all below
 	families []*family
 	byName   map[string]*family
-	nextID   uint32
-	live     int // series that count against MaxSeries
+	nextID   uint32 // of series and label sets
+	live     int    // series that count against MaxSeries
 	http     map[Edge]*HTTP
 	tcp      map[Edge]*TCP
 	authz    map[authzKey]*Authz
@@ -64,12 +64,20 @@ type family struct {
 type series struct {
 	id     uint32 // never used again in this process
 	family *family
-	labels []Label
-	text   string // the labels between the braces
+	set    *labelSet // nil when there is none
+	extra  []Label   // beyond the set
+	text   string    // extra, as it stands between the braces
 	born   time.Time
 	count  *atomic.Uint64
 	gauge  func() float64
 	hist   *histogram
+}
+
+// labelSet is the labels that all series of an edge share.
+type labelSet struct {
+	id     uint32 // never used again in this process, and never 0
+	labels []Label
+	text   string
 }
 
 // NewRegistry makes a registry with the series of the process itself.
@@ -116,7 +124,7 @@ func (r *Registry) Counter(name, help string, labels ...Label) *Counter {
 	c := &Counter{}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.register(r.family(name, help, counterKind), labels, series{count: &c.n})
+	r.register(r.family(name, help, counterKind), series{extra: labels, count: &c.n})
 	return c
 }
 
@@ -141,7 +149,7 @@ func (r *Registry) Gauge(name, help string, labels ...Label) *Gauge {
 func (r *Registry) GaugeFunc(name, help string, read func() float64, labels ...Label) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.register(r.family(name, help, gaugeKind), labels, series{gauge: read})
+	r.register(r.family(name, help, gaugeKind), series{extra: labels, gauge: read})
 }
 
 // family finds or makes the family; the lock must be held.
@@ -156,11 +164,17 @@ func (r *Registry) family(name, help string, k kind) *family {
 }
 
 // register puts a series into its family; the lock must be held.
-func (r *Registry) register(f *family, labels []Label, s series) *series {
+func (r *Registry) register(f *family, s series) *series {
 	r.nextID++
-	s.id, s.family, s.labels, s.text, s.born = r.nextID, f, labels, renderLabels(labels), time.Now()
+	s.id, s.family, s.text, s.born = r.nextID, f, renderLabels(s.extra), time.Now()
 	f.series = append(f.series, &s)
 	return &s
+}
+
+// labelSet makes a set; the lock must be held.
+func (r *Registry) labelSet(labels []Label) *labelSet {
+	r.nextID++
+	return &labelSet{id: r.nextID, labels: labels, text: renderLabels(labels)}
 }
 
 // room makes place for n series, at the expense of edges without users; the

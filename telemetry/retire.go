@@ -11,14 +11,16 @@ type retirable interface {
 // and the number of its users. The registry's lock guards it.
 type members struct {
 	reg    *Registry
+	set    *labelSet
 	series []*series
 	users  int
 	pinned bool // the edge "other": never released
 }
 
 // member registers one more series of an edge; the lock must be held.
-func (m *members) member(family string, labels []Label, s series) {
-	m.series = append(m.series, m.reg.register(m.reg.byName[family], labels, s))
+func (m *members) member(family string, s series) {
+	s.set = m.set
+	m.series = append(m.series, m.reg.register(m.reg.byName[family], s))
 	m.reg.live++
 }
 
@@ -66,7 +68,7 @@ func (r *Registry) keep(metric string, n uint64) {
 		c = &Counter{}
 		r.retired[metric] = c
 		r.register(r.family("leno_retired_total", "Totals of series that ended, by the metric they had.", counterKind),
-			[]Label{{"metric", metric}}, series{count: &c.n})
+			series{extra: []Label{{"metric", metric}}, count: &c.n})
 	}
 	c.Add(n)
 }

@@ -7,7 +7,6 @@ import "sync/atomic"
 type TCP struct {
 	members
 	edge     Edge
-	labels   []Label
 	opened   atomic.Uint64
 	read     atomic.Uint64
 	written  atomic.Uint64
@@ -37,12 +36,12 @@ func (r *Registry) TCP(e Edge) *TCP {
 }
 
 func (r *Registry) newTCP(e Edge) *TCP {
-	t := &TCP{edge: e, labels: e.labels(), members: members{reg: r, pinned: e.isOther()}}
-	t.failures = failures{members: &t.members, labels: t.labels}
-	t.member(tcpOpenTotal, t.labels, series{count: &t.opened})
-	t.member(tcpOpen, t.labels, series{gauge: t.openNow})
-	t.member(tcpReadBytes, t.labels, series{count: &t.read})
-	t.member(tcpWriteBytes, t.labels, series{count: &t.written})
+	t := &TCP{edge: e, members: members{reg: r, set: r.labelSet(e.labels()), pinned: e.isOther()}}
+	t.failures.members = &t.members
+	t.member(tcpOpenTotal, series{count: &t.opened})
+	t.member(tcpOpen, series{gauge: t.openNow})
+	t.member(tcpReadBytes, series{count: &t.read})
+	t.member(tcpWriteBytes, series{count: &t.written})
 	return t
 }
 
@@ -75,11 +74,11 @@ func (t *TCP) newClose(reason string) *atomic.Uint64 {
 		return n
 	}
 	n := t.closed.add(reason)
-	labels := append(make([]Label, 0, len(t.labels)+1), t.labels...)
+	var labels []Label
 	if reason != "" {
-		labels = append(labels, Label{"reason", clean(reason)})
+		labels = []Label{{"reason", clean(reason)}}
 	}
-	t.member(tcpCloseTotal, labels, series{count: n})
+	t.member(tcpCloseTotal, series{extra: labels, count: n})
 	return n
 }
 

@@ -51,9 +51,8 @@ func (t *textWriter) head(f *family) {
 }
 
 func (t *textWriter) series(s *series) {
-	name := s.family.name
 	if s.hist == nil {
-		t.name(name, "", s.text, "")
+		t.name(s, "", "")
 		t.value(s.value())
 		return
 	}
@@ -66,28 +65,34 @@ func (t *textWriter) series(s *series) {
 		if i < len(latencyBounds) {
 			le = strconv.FormatFloat(latencyBounds[i], 'g', -1, 64)
 		}
-		t.name(name, "_bucket", s.text, le)
+		t.name(s, "_bucket", le)
 		t.value(float64(below))
 	}
-	t.name(name, "_sum", s.text, "")
+	t.name(s, "_sum", "")
 	t.value(sum)
-	t.name(name, "_count", s.text, "")
+	t.name(s, "_count", "")
 	t.value(float64(total))
 }
 
-func (t *textWriter) name(name, suffix, labels, le string) {
-	t.buf = append(append(t.buf, name...), suffix...)
-	if labels == "" && le == "" {
-		return
-	}
-	t.buf = append(append(t.buf, '{'), labels...)
-	if le != "" {
-		if labels != "" {
-			t.buf = append(t.buf, ',')
+func (t *textWriter) name(s *series, suffix, le string) {
+	t.buf = append(append(t.buf, s.family.name...), suffix...)
+	open := byte('{')
+	add := func(text string) {
+		if text != "" {
+			t.buf = append(append(t.buf, open), text...)
+			open = ','
 		}
-		t.buf = append(append(append(t.buf, `le="`...), le...), '"')
 	}
-	t.buf = append(t.buf, '}')
+	if s.set != nil {
+		add(s.set.text)
+	}
+	add(s.text)
+	if le != "" {
+		add(`le="` + le + `"`)
+	}
+	if open == ',' {
+		t.buf = append(t.buf, '}')
+	}
 }
 
 func (t *textWriter) value(v float64) {
