@@ -120,20 +120,14 @@ func (h *HTTP1) Buffered() ([]byte, bool) { return h.body.Whole() }
 func (h *HTTP1) Respond(r *flow.Response, end bool) error {
 	minor := min(uint8(r.Version), 1)
 	out := r.AppendHead(h.conn.Out(), minor)
-	if r.Status == 101 {
-		h.keepAlive = false
-		out = http1.AppendField(out, "Connection", "Upgrade")
-		out = http1.AppendField(out, "Upgrade", r.Upgrade)
-		h.body.StartRaw(h.conn)
-		h.sink.Start(h.conn, http1.BodyUntilClose)
-	} else if !r.Interim() {
+	if r.Status >= 200 {
 		out = h.frame(out, r, minor, end)
 	}
 	if r.Leno != "" {
 		out = http1.AppendField(out, "leno-reason", r.Leno)
 	}
 	h.conn.SetOut(http1.AppendEnd(out))
-	if end || r.Interim() || r.Status == 101 {
+	if end || r.Status < 200 {
 		return h.conn.Flush()
 	}
 	return nil
@@ -153,7 +147,7 @@ func (h *HTTP1) frame(out []byte, r *flow.Response, minor uint8, end bool) []byt
 		kind = http1.BodyUntilClose
 		h.keepAlive = false
 	}
-	h.sink.Start(h.conn, kind)
+	h.sink.Start(h.conn, kind, r.Length)
 	// A client that waits for a 100 and got a final answer may or may not
 	// send its body; nobody can tell what its next bytes are.
 	if h.draining() || h.expects && !h.body.Ended() {
@@ -187,19 +181,21 @@ func (h *HTTP1) Abort(flow.Reason) { h.conn.Abort() }
 // was relayed cleanly.
 func (h *HTTP1) Again() bool { return h.keepAlive && h.body.Ended() }
 
-// Refuse answers with a failure that Leno made and makes it the connection's
-// last answer when the request's body is not read.
-func (h *HTTP1) Refuse(r *flow.Response) error {
-	h.keepAlive = h.keepAlive && h.body.Ended()
-	return h.Respond(r, true)
+// RespondTunnel answers CONNECT. What follows belongs to the tunnel.
+func (h *HTTP1) RespondTunnel(r *flow.Response) error {
+	h.keepAlive = false
+	h.conn.SetOut(http1.AppendEnd(r.AppendHead(h.conn.Out(), 1)))
+	return h.conn.Flush()
 }
 
-// RefuseConnection is Refuse for a request whose head could not be read:
-// nothing after it can be trusted.
-func (h *HTTP1) RefuseConnection(r *flow.Response) error {
-	h.keepAlive, h.minor = false, 1
+// Spoil makes the next answer the connection's last, because nothing that
+// follows on it can be trusted: the head was bad, or a body is not read.
+func (h *HTTP1) Spoil() { h.keepAlive = false }
+
+// SpoilHead is Spoil for a request whose head could not be read.
+func (h *HTTP1) SpoilHead() {
+	h.keepAlive, h.minor, h.expects = false, 1, false
 	h.body.Start(h.conn, http1.BodyNone, 0)
-	return h.Respond(r, true)
 }
 
 // Linger lets the client read the last answer: it ends our direction and

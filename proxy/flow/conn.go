@@ -19,8 +19,8 @@ type Conn struct {
 	in   []byte // in[r:w] is what was read and not consumed
 	r, w int
 	out  []byte
-	// Read counts the bytes that came in, Written those that went out.
-	Read, Written uint64
+	// BytesIn and BytesOut count what went through the buffers.
+	BytesIn, BytesOut uint64
 }
 
 // NewConn wraps c. The buffers come from pool and go back with Free.
@@ -53,7 +53,7 @@ func (c *Conn) Fill() error {
 	}
 	n, err := c.Conn.Read(c.in[c.w:])
 	c.w += n
-	c.Read += uint64(n)
+	c.BytesIn += uint64(n)
 	if n > 0 {
 		return nil
 	}
@@ -125,7 +125,7 @@ func (c *Conn) Flush() error {
 		return nil
 	}
 	n, err := c.Conn.Write(c.out)
-	c.Written += uint64(n)
+	c.BytesOut += uint64(n)
 	c.out = c.out[:0]
 	return err
 }
@@ -141,7 +141,7 @@ func (c *Conn) Add(p []byte) error {
 		return err
 	}
 	n, err := c.Conn.Write(p)
-	c.Written += uint64(n)
+	c.BytesOut += uint64(n)
 	return err
 }
 

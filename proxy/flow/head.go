@@ -15,7 +15,7 @@ func (r *Request) FromHTTP1(h *http1.Request) {
 	r.Form = Form(h.Form) //nolint:gosec // the same four forms in the same order
 	r.Version = Version(h.Minor)
 	r.Head = h.Verb == http1.VerbHead
-	r.Canonical, r.Upgrade = false, ""
+	r.Canonical, r.Upgrade, r.ClientID = false, "", ""
 	r.Length = bodyLength(h.Body, h.Length)
 	r.HostAt = -1
 	r.Fields = r.Fields[:0]
@@ -47,13 +47,10 @@ func (r *Response) FromHTTP1(h *http1.Response) {
 	r.Status, r.Reason, r.Version = h.Status, View(h.Reason), Version(h.Minor)
 	r.Length = bodyLength(h.Body, h.Length)
 	r.UntilClose = h.Body == http1.BodyUntilClose
-	r.Canonical, r.Leno, r.Upgrade = false, "", ""
+	r.Canonical, r.Leno = false, ""
 	r.Fields = r.Fields[:0]
 	for i := range h.Fields {
 		f := &h.Fields[i]
-		if f.Kind == http1.KindUpgrade && h.Upgrade {
-			r.Upgrade = View(f.Value)
-		}
 		if !f.Hop() && f.Kind != http1.KindLeno {
 			r.Fields = append(r.Fields, Field{Name: View(f.Name), Value: View(f.Value)})
 		}
@@ -83,6 +80,9 @@ func (r *Request) AppendHead(dst []byte) []byte {
 	}
 	if r.HostAt >= len(r.Fields) {
 		dst = http1.AppendField(dst, "Host", r.Authority)
+	}
+	if r.ClientID != "" {
+		dst = http1.AppendField(dst, FieldClientID, r.ClientID)
 	}
 	return dst
 }

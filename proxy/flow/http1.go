@@ -15,7 +15,7 @@ const (
 	framedNone framing = iota
 	framedLength
 	framedChunked
-	framedClose // ends with its connection; also the raw bytes after a 101
+	framedClose // ends with its connection
 )
 
 // HTTP1Body reads one HTTP/1 body after another from a connection. It serves
@@ -25,13 +25,14 @@ type HTTP1Body struct {
 	mode    framing
 	left    int64
 	ended   bool
+	whole   []byte // what Whole gave
 	chunks  http1.Chunks
 	trailer []Field
 }
 
 // Start begins a body. Length counts only for http1.BodyLength.
 func (b *HTTP1Body) Start(c *Conn, kind http1.Body, length int64) {
-	b.conn, b.left, b.ended = c, length, false
+	b.conn, b.left, b.ended, b.whole = c, length, false, nil
 	b.trailer = b.trailer[:0]
 	switch kind {
 	case http1.BodyLength:
@@ -47,9 +48,6 @@ func (b *HTTP1Body) Start(c *Conn, kind http1.Body, length int64) {
 	}
 }
 
-// StartRaw begins the bytes after a switch of protocols.
-func (b *HTTP1Body) StartRaw(c *Conn) { b.Start(c, http1.BodyUntilClose, 0) }
-
 // Ended says whether the body has been read to its end.
 func (b *HTTP1Body) Ended() bool { return b.ended }
 
@@ -57,10 +55,11 @@ func (b *HTTP1Body) Ended() bool { return b.ended }
 func (b *HTTP1Body) Waits() bool { return !b.ended && len(b.conn.Bytes()) == 0 }
 
 // Whole gives a body that has arrived already and consumes it. It is for
-// bodies with a length; others give false.
+// bodies with a length; others give false. It gives the same bytes each time
+// until the connection is read again.
 func (b *HTTP1Body) Whole() ([]byte, bool) {
 	if b.ended {
-		return nil, true
+		return b.whole, true
 	}
 	p := b.conn.Bytes()
 	if b.mode != framedLength || int64(len(p)) < b.left {
@@ -68,7 +67,7 @@ func (b *HTTP1Body) Whole() ([]byte, bool) {
 	}
 	p = p[:b.left]
 	b.conn.Consume(len(p))
-	b.left, b.ended = 0, true
+	b.left, b.ended, b.whole = 0, true, p
 	return p, true
 }
 
@@ -153,16 +152,22 @@ func (b *HTTP1Body) takeChunk(p []byte) ([]byte, error) {
 // Trailers is part of Body.
 func (b *HTTP1Body) Trailers() []Field { return b.trailer }
 
+// ErrLength says that a body is longer or shorter than its head promised. It
+// is never repaired: the connection ends.
+var ErrLength = errors.New("body does not have the length that its head says")
+
 // HTTP1Writer writes one HTTP/1 body after another to a connection.
 type HTTP1Writer struct {
 	conn *Conn
 	mode framing
+	left int64 // of a body with a length
 }
 
 // Start begins a body: with a length known to the other side already, in
-// chunks, or until the connection closes.
-func (w *HTTP1Writer) Start(c *Conn, kind http1.Body) {
-	w.conn = c
+// chunks, or until the connection closes. Length counts only for
+// http1.BodyLength.
+func (w *HTTP1Writer) Start(c *Conn, kind http1.Body, length int64) {
+	w.conn, w.left = c, length
 	w.mode = [...]framing{
 		http1.BodyNone: framedNone, http1.BodyLength: framedLength,
 		http1.BodyChunked: framedChunked, http1.BodyUntilClose: framedClose,
@@ -171,8 +176,8 @@ func (w *HTTP1Writer) Start(c *Conn, kind http1.Body) {
 
 // Write is part of Sink.
 func (w *HTTP1Writer) Write(p []byte, end bool) error {
-	if w.mode == framedNone {
-		return w.conn.Flush()
+	if err := w.fits(len(p), end); err != nil {
+		return err
 	}
 	if len(p) > 0 {
 		if err := w.put(p); err != nil {
@@ -190,6 +195,23 @@ func (w *HTTP1Writer) Write(p []byte, end bool) error {
 		err = w.conn.CloseWrite()
 	}
 	return err
+}
+
+// fits holds what is written against what the head promised: a peer that says
+// one length and sends another must not be able to begin a second message.
+func (w *HTTP1Writer) fits(n int, end bool) error {
+	switch w.mode {
+	case framedNone:
+		if n > 0 {
+			return ErrLength
+		}
+	case framedLength:
+		w.left -= int64(n)
+		if w.left < 0 || end && w.left > 0 {
+			return ErrLength
+		}
+	}
+	return nil
 }
 
 func (w *HTTP1Writer) put(p []byte) error {

@@ -53,8 +53,12 @@ type Request struct {
 	// Length of the body in bytes: 0 is none, -1 is unknown until it ends.
 	Length int64
 	// Upgrade is the value of the Upgrade field when the connection is to
-	// become something else, or "".
+	// become something else, or "". Such a request, and CONNECT, turn the
+	// connection into an opaque one.
 	Upgrade string
+	// ClientID is the authenticated identity of the caller, which the
+	// application is told, or "".
+	ClientID string
 	// Head is true for a HEAD request, whose answer has no body.
 	Head bool
 }
@@ -94,19 +98,8 @@ type Response struct {
 	Length int64
 	// UntilClose is true for a body that ends with its HTTP/1 connection.
 	UntilClose bool
-	// Upgrade is the protocol that a 101 switches to.
-	Upgrade string
 	// Leno is the reason's code when a proxy made this answer.
 	Leno string
-}
-
-// Interim says whether another head follows (1xx), except after 101.
-func (r *Response) Interim() bool { return r.Status < 200 && r.Status != 101 }
-
-// NoBody says whether a response to the method has no body by definition
-// (RFC 9112, section 6.3).
-func NoBody(method string, status int) bool {
-	return status < 200 || status == 204 || status == 304 || method == "HEAD"
 }
 
 // View gives b as a string without copying. The string is valid as long as b

@@ -3,6 +3,7 @@ package flow
 import (
 	"errors"
 	"io"
+	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -12,12 +13,19 @@ import (
 // allocation.
 type Relay struct {
 	Response Response // the head of the answer that was relayed last
-	timer    *time.Timer
-	current  atomic.Pointer[exchangeRef]
-	timedOut atomic.Bool
-}
+	// OnFailure answers a request that failed before it was answered and whose
+	// body is gone in part, so that it cannot be tried again. It is called
+	// while the caller still takes an answer.
+	OnFailure func(*Error)
+	// HeadAt is when its final head came: the end of the latency that is
+	// measured.
+	HeadAt time.Time
+	timer  *time.Timer
 
-type exchangeRef struct{ ex Exchange }
+	mu      sync.Mutex
+	current Exchange // guarded by mu; what Interrupt would cancel
+	why     Reason   // guarded by mu; for which it was interrupted
+}
 
 // Outcome says how a relayed request ended.
 type Outcome struct {
@@ -33,10 +41,13 @@ type Outcome struct {
 // Run sends the request, relays the answer and the two bodies. The exchange
 // is given back before it returns. A timeout of zero means none.
 func (x *Relay) Run(c Caller, ex Exchange, r *Request, timeout time.Duration) Outcome {
-	x.arm(ex, timeout)
+	x.begin(ex, timeout)
 	out := x.run(c, ex, r)
-	if x.disarm(timeout) && out.Err != nil {
-		out.Err = Fail(Timeout, out.Err)
+	if why := x.finish(timeout); why != ReasonNone {
+		out.Clean = false
+		if out.Err != nil {
+			out.Err = Fail(why, out.Err)
+		}
 	}
 	ex.Done(out.Clean && out.Err == nil)
 	return out
@@ -44,47 +55,46 @@ func (x *Relay) Run(c Caller, ex Exchange, r *Request, timeout time.Duration) Ou
 
 func (x *Relay) run(c Caller, ex Exchange, r *Request) Outcome {
 	body, whole := c.Buffered()
-	upgrade := r.Upgrade != ""
-	head := r.Head
-	if err := ex.Send(r, body, whole && !upgrade); err != nil {
+	head := r.Head // r is a view of a buffer that the pump may overwrite
+	if err := ex.Send(r, body, whole); err != nil {
 		return Outcome{Err: AsError(err, PeerReset)}
 	}
 	var up *pump
 	if !whole {
 		up = startPump(c, ex)
 	}
-	out := x.answer(c, ex, head, &up)
+	out := x.answer(c, ex, head)
 	if up != nil {
+		if out.Err != nil && !out.Answered {
+			x.OnFailure(out.Err)
+			out.Answered = true
+		}
 		out.Clean = up.join(c, ex, out.Err) && out.Clean
 	}
 	return out
 }
 
-// answer relays the heads and the body of the answer. After a switch of
-// protocols the request's direction becomes a pump of raw bytes.
-func (x *Relay) answer(c Caller, ex Exchange, head bool, up **pump) Outcome {
+// answer relays the heads and the body of the answer.
+func (x *Relay) answer(c Caller, ex Exchange, head bool) Outcome {
 	resp := &x.Response
 	for {
 		if err := ex.Receive(resp); err != nil {
 			return Outcome{Err: AsError(err, PeerReset)}
 		}
-		if !resp.Interim() {
+		if resp.Status >= 200 {
 			break
 		}
 		if err := c.Respond(resp, false); err != nil {
 			return Outcome{Err: Fail(ClientGone, err), Answered: true}
 		}
 	}
-	switching := resp.Status == 101
-	end := resp.Length == 0 && !switching || head
+	x.HeadAt = time.Now()
+	end := resp.Length == 0 || head
 	if err := c.Respond(resp, end); err != nil {
 		return Outcome{Err: Fail(ClientGone, err), Answered: true}
 	}
 	if end {
 		return Outcome{Answered: true, Clean: true}
-	}
-	if switching && *up == nil {
-		*up = startPump(c, ex)
 	}
 	switch readErr, writeErr := copyBody(c, ex); {
 	case readErr != nil:
@@ -92,10 +102,7 @@ func (x *Relay) answer(c Caller, ex Exchange, head bool, up **pump) Outcome {
 	case writeErr != nil:
 		return Outcome{Err: Fail(ClientGone, writeErr), Answered: true}
 	}
-	if switching {
-		(*up).wait()
-	}
-	return Outcome{Answered: true, Clean: !switching}
+	return Outcome{Answered: true, Clean: true}
 }
 
 // copyBody moves a body to its end. It says which side failed: reading it or
@@ -133,36 +140,40 @@ func writeLast(to Sink, p []byte, trailers []Field) error {
 	return to.Finish(trailers)
 }
 
-// arm starts the request's time-out.
-func (x *Relay) arm(ex Exchange, timeout time.Duration) {
-	if timeout <= 0 {
-		return
-	}
-	x.timedOut.Store(false)
-	x.current.Store(&exchangeRef{ex})
-	if x.timer == nil {
-		x.timer = time.AfterFunc(timeout, x.expire)
-		return
-	}
-	x.timer.Reset(timeout)
-}
-
-func (x *Relay) expire() {
-	if ref := x.current.Swap(nil); ref != nil {
-		x.timedOut.Store(true)
-		ref.ex.Cancel(Timeout)
+func (x *Relay) begin(ex Exchange, timeout time.Duration) {
+	x.mu.Lock()
+	x.current, x.why = ex, ReasonNone
+	x.mu.Unlock()
+	switch {
+	case timeout <= 0:
+	case x.timer == nil:
+		x.timer = time.AfterFunc(timeout, func() { x.Interrupt(Timeout) })
+	default:
+		x.timer.Reset(timeout)
 	}
 }
 
-// disarm stops the time-out and says whether it had struck. When it is just
-// striking, the swap decides who was first.
-func (x *Relay) disarm(timeout time.Duration) bool {
-	if timeout <= 0 {
-		return false
+// Interrupt gives the request under way up, if there is one. It may be called
+// from any goroutine. It cancels under the lock, so that it can never hit an
+// exchange that was given back and belongs to another request by now.
+func (x *Relay) Interrupt(why Reason) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.current != nil {
+		x.why = why
+		x.current.Cancel(why)
 	}
-	x.timer.Stop()
-	x.current.Store(nil)
-	return x.timedOut.Load()
+}
+
+// finish ends the time for interruptions and says whether there was one.
+func (x *Relay) finish(timeout time.Duration) Reason {
+	if timeout > 0 {
+		x.timer.Stop()
+	}
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.current = nil
+	return x.why
 }
 
 // pump copies the request's body in a goroutine of its own, so that an early
@@ -186,8 +197,6 @@ func startPump(c Caller, ex Exchange) *pump {
 	}()
 	return p
 }
-
-func (p *pump) wait() { <-p.done }
 
 // join ends the pump when the answer has ended, and says whether the whole
 // request had been sent.

@@ -3,6 +3,7 @@ package send
 import (
 	"errors"
 	"io"
+	"sync/atomic"
 	"time"
 
 	"github.com/leno-mesh/leno/proxy/flow"
@@ -25,26 +26,19 @@ type httpConn struct {
 	pinned    bool // it authenticated its client by connection: never shared
 	// answered is true once a byte of the answer came.
 	answered bool
-	cancel   flow.Reason // why Cancel was called; read after a failure
+	// cancel is the flow.Reason for which Cancel was called.
+	cancel atomic.Uint32
 }
+
+var errUnasked = errors.New("101 without having been asked to switch protocols")
 
 // Send is part of flow.Exchange.
 func (h *httpConn) Send(r *flow.Request, body []byte, end bool) error {
 	h.verb = http1.VerbOf(r.Method)
 	h.answered, h.keepAlive = false, true
 	out := r.AppendHead(h.conn.Out())
-	if h.pool.ClientID != nil {
-		out = h.pool.ClientID(out)
-	}
 	kind := http1.BodyLength
 	switch {
-	case r.Upgrade != "":
-		out = http1.AppendField(out, "Connection", "Upgrade")
-		out = http1.AppendField(out, "Upgrade", r.Upgrade)
-		h.keepAlive = false
-		if r.Length == 0 {
-			kind = http1.BodyNone
-		}
 	case r.Length < 0:
 		kind = http1.BodyChunked
 		out = http1.AppendField(out, "Transfer-Encoding", "chunked")
@@ -53,7 +47,7 @@ func (h *httpConn) Send(r *flow.Request, body []byte, end bool) error {
 	}
 	out = http1.AppendEnd(out)
 	h.conn.SetOut(append(out, body...))
-	h.sink.Start(h.conn, kind)
+	h.sink.Start(h.conn, kind, r.Length-int64(len(body)))
 	if err := h.conn.Flush(); err != nil {
 		return h.failed(err)
 	}
@@ -68,6 +62,9 @@ func (h *httpConn) Receive(r *flow.Response) error {
 			n, err := h.parser.Parse(b, h.verb, &h.pool.Limits)
 			if err != nil {
 				return flow.Fail(h.pool.malformed(), err)
+			}
+			if n > 0 && h.parser.Upgrade {
+				return flow.Fail(h.pool.malformed(), errUnasked)
 			}
 			if n > 0 {
 				h.begin(r, n)
@@ -84,12 +81,6 @@ func (h *httpConn) begin(r *flow.Response, n int) {
 	r.FromHTTP1(&h.parser)
 	h.conn.Consume(n)
 	if h.parser.Interim() {
-		return
-	}
-	if h.parser.Upgrade {
-		h.keepAlive = false
-		h.body.StartRaw(h.conn)
-		h.sink.Start(h.conn, http1.BodyUntilClose)
 		return
 	}
 	h.body.Start(h.conn, h.parser.Body, h.parser.Length)
@@ -123,8 +114,8 @@ func bindsConnection(r *http1.Response) bool {
 
 // failed says what the end of the connection means for the request.
 func (h *httpConn) failed(err error) error {
-	if h.cancel != flow.ReasonNone {
-		return flow.Fail(h.cancel, err)
+	if r := flow.Reason(h.cancel.Load()); r != flow.ReasonNone { //nolint:gosec // a Reason was stored
+		return flow.Fail(r, err)
 	}
 	if errors.Is(err, flow.ErrBufferFull) {
 		return flow.Fail(h.pool.malformed(), err)
@@ -150,9 +141,10 @@ func (h *httpConn) Next() ([]byte, error) {
 
 func (h *httpConn) bodyFailed(err error) error {
 	var e http1.Error
+	cancelled := flow.Reason(h.cancel.Load()) //nolint:gosec // a Reason was stored
 	switch {
-	case h.cancel != flow.ReasonNone:
-		return flow.Fail(h.cancel, err)
+	case cancelled != flow.ReasonNone:
+		return flow.Fail(cancelled, err)
 	case errors.As(err, &e):
 		return flow.Fail(h.pool.malformed(), err)
 	default:
@@ -175,12 +167,9 @@ func (h *httpConn) Flush() error { return h.conn.Flush() }
 // Finish is part of flow.Sink.
 func (h *httpConn) Finish(trailers []flow.Field) error { return h.sink.Finish(trailers) }
 
-// Cancel is part of flow.Exchange. The reason is written before the
-// connection is closed, and read only by a call that the closing ended.
+// Cancel is part of flow.Exchange.
 func (h *httpConn) Cancel(r flow.Reason) {
-	h.pool.mu.Lock()
-	h.cancel = r
-	h.pool.mu.Unlock()
+	h.cancel.Store(uint32(r))
 	h.conn.Abort()
 }
 

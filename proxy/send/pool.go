@@ -37,9 +37,6 @@ type HTTPConfig struct {
 // fall idle. It is safe for concurrent use.
 type HTTP struct {
 	HTTPConfig
-	// ClientID appends the field that tells the application who calls, or is
-	// nil.
-	ClientID func(dst []byte) []byte
 
 	mu   sync.Mutex
 	idle []*httpConn // guarded by mu; the last one was used last

@@ -1,0 +1,210 @@
+package accept
+
+import (
+	"errors"
+	"io"
+	"sync"
+	"time"
+
+	"github.com/leno-mesh/leno/mesh"
+	"github.com/leno-mesh/leno/proxy/flow"
+	"github.com/leno-mesh/leno/proxy/http1"
+	"github.com/leno-mesh/leno/proxy/http2"
+)
+
+// Grace is how long a client may say nothing before the way to the server is
+// opened early, in case the server is to speak first.
+const Grace = 5 * time.Millisecond
+
+// maxHeld bounds the server's bytes that wait for the client to speak.
+const maxHeld = 16 << 10
+
+// DecidedBy says what told the protocol of a connection, for the metrics.
+type DecidedBy string
+
+// What can decide.
+const (
+	ByHint   DecidedBy = "hint"
+	ByClient DecidedBy = "client"
+	ByServer DecidedBy = "server"
+)
+
+// Classify says what a client's first bytes are: an HTTP protocol, Opaque, or
+// Detect while more are needed.
+func Classify(b []byte) mesh.Protocol {
+	if len(b) == 0 {
+		return mesh.Detect
+	}
+	one, two := http1.Sniff(b), http2.SniffPreface(b)
+	switch {
+	case two == http2.Yes:
+		return mesh.HTTP2
+	case one == http1.Yes:
+		return mesh.HTTP1
+	case one == http1.More || two == http2.More:
+		return mesh.Detect
+	}
+	return mesh.Opaque
+}
+
+// conclusive says whether a server's first bytes can only be a protocol in
+// which servers speak first. What may begin HTTP decides nothing.
+func conclusive(b []byte) bool {
+	return len(b) > 0 && http1.SniffServer(b) == http1.No && http2.SniffSettings(b) == http2.No
+}
+
+// Client reads until the client's bytes decide. With a grace of zero or more
+// it gives Detect when none has come within it; a negative grace waits for as
+// long as it takes.
+func Client(c *flow.Conn, grace time.Duration) (mesh.Protocol, error) {
+	if p := Classify(c.Bytes()); p != mesh.Detect {
+		return p, nil
+	}
+	timed := grace >= 0 && len(c.Bytes()) == 0
+	if timed {
+		_ = c.SetReadDeadline(time.Now().Add(grace))
+	}
+	for {
+		err := c.Fill()
+		if timed {
+			timed = false
+			_ = c.SetReadDeadline(time.Time{})
+			if isTimeout(err) {
+				return mesh.Detect, nil
+			}
+		}
+		if p := Classify(c.Bytes()); p != mesh.Detect {
+			return p, nil
+		}
+		if err != nil {
+			return ended(c, err)
+		}
+	}
+}
+
+// ended decides for a client that stopped sending too early: what it sent is
+// no HTTP request, so it is passed on as it is.
+func ended(c *flow.Conn, err error) (mesh.Protocol, error) {
+	if len(c.Bytes()) > 0 && errors.Is(err, io.EOF) {
+		return mesh.Opaque, nil
+	}
+	return mesh.Detect, err
+}
+
+// Watch looks at both ends of a connection whose way to the server was opened
+// early, until the first bytes that are conclusive decide.
+type Watch struct {
+	client *flow.Conn
+	server flow.Duplex
+
+	mu       sync.Mutex
+	protocol mesh.Protocol // guarded by mu
+	by       DecidedBy     // guarded by mu
+	decided  chan struct{} // closed under mu
+
+	held    []byte // what the server sent before the decision
+	heldErr error
+	done    chan struct{} // closed when the server's goroutine has stopped reading
+}
+
+// NewWatch begins to watch. One of Opaque and Forget must end it.
+func NewWatch(client *flow.Conn, server flow.Duplex) *Watch {
+	w := &Watch{client: client, server: server, decided: make(chan struct{}), done: make(chan struct{})}
+	go w.watchServer()
+	return w
+}
+
+// decide keeps the first decision.
+func (w *Watch) decide(p mesh.Protocol, by DecidedBy) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.by != "" {
+		return
+	}
+	w.protocol, w.by = p, by
+	close(w.decided)
+	if by == ByServer {
+		_ = w.client.SetReadDeadline(time.Unix(1, 0)) // wakes up Decide
+	}
+}
+
+// watchServer reads what the server says, holds it back while it decides
+// nothing, and stops at the decision with what it has.
+func (w *Watch) watchServer() {
+	defer close(w.done)
+	buf := make([]byte, 4<<10)
+	for len(w.held) < maxHeld {
+		n, err := w.server.Read(buf)
+		w.held = append(w.held, buf[:n]...)
+		if conclusive(w.held) {
+			w.decide(mesh.Opaque, ByServer)
+		}
+		if err != nil {
+			w.heldErr = err
+			// A server that ends without a word is nobody's protocol: the
+			// client is told by the same end.
+			w.decide(mesh.Opaque, ByServer)
+			return
+		}
+		select {
+		case <-w.decided:
+			return
+		default:
+		}
+	}
+}
+
+// Decide reads the client until one side has decided. An error is the
+// client's end.
+func (w *Watch) Decide() (mesh.Protocol, DecidedBy, error) {
+	p, err := Client(w.client, -1)
+	if err == nil {
+		w.decide(p, ByClient)
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.by == "" {
+		return mesh.Detect, "", err
+	}
+	_ = w.client.SetReadDeadline(time.Time{})
+	return w.protocol, w.by, nil
+}
+
+// Opaque gives the server's end for an opaque connection: what was held comes
+// first. It must be piped from one goroutine for each direction.
+func (w *Watch) Opaque() flow.Duplex { return &watched{Duplex: w.server, watch: w} }
+
+// Forget gives the early way up. Unused says that nothing had been sent on it
+// in either direction.
+func (w *Watch) Forget() (unused bool) {
+	w.server.Abort(flow.ClientGone)
+	<-w.done
+	_ = w.server.Close()
+	return len(w.held) == 0
+}
+
+// watched is the server's end with the held bytes in front.
+type watched struct {
+	flow.Duplex
+	watch *Watch
+	begun bool
+}
+
+// Read waits for the watching goroutine to stop, since two must not read at
+// once; its pending read gives the next bytes anyway.
+func (d *watched) Read(p []byte) (int, error) {
+	w := d.watch
+	if !d.begun {
+		<-w.done
+		d.begun = true
+	}
+	if len(w.held) > 0 {
+		n := copy(p, w.held)
+		w.held = w.held[n:]
+		return n, nil
+	}
+	if w.heldErr != nil {
+		return 0, w.heldErr
+	}
+	return d.Duplex.Read(p)
+}

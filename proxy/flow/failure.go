@@ -1,0 +1,46 @@
+package flow
+
+import (
+	"strconv"
+)
+
+// Failure is the answer that Leno makes when it fails a request itself. It is
+// kept for a connection so that its buffers are used again.
+type Failure struct {
+	Response Response
+	body     []byte
+}
+
+// Make fills in the answer: for HTTP the status of the reason with a line of
+// text, for gRPC a trailers-only answer with its gRPC status. It gives the
+// body.
+func (f *Failure) Make(e *Error, grpc bool) (r *Response, body []byte) {
+	row := e.Reason.Row()
+	r = &f.Response
+	*r = Response{Status: row.Status, Version: HTTP11, Fields: r.Fields[:0], Leno: row.Code}
+	if grpc {
+		r.Status = 200
+		r.Reason = usualReason(r.Status)
+		r.Fields = append(r.Fields,
+			Field{Name: "Content-Type", Value: "application/grpc"},
+			Field{Name: "Grpc-Status", Value: strconv.Itoa(row.GRPC)},
+			Field{Name: "Grpc-Message", Value: "leno: " + row.Code + ": " + row.What})
+		return r, nil
+	}
+	f.body = append(f.body[:0], "leno: "+row.Code+": "+row.What+"; "+row.Next+"\n"...)
+	r.Reason = usualReason(r.Status)
+	r.Length = int64(len(f.body))
+	r.Fields = append(r.Fields,
+		Field{Name: "Content-Type", Value: "text/plain; charset=utf-8"},
+		Field{Name: "Content-Length", Value: strconv.Itoa(len(f.body))})
+	return r, f.body
+}
+
+// Answer sends the failure to the caller.
+func (f *Failure) Answer(c Caller, e *Error, head, grpc bool) error {
+	r, body := f.Make(e, grpc)
+	if err := c.Respond(r, len(body) == 0 || head); err != nil || len(body) == 0 || head {
+		return err
+	}
+	return c.Write(body, true)
+}

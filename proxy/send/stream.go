@@ -1,0 +1,160 @@
+package send
+
+import (
+	"context"
+	"errors"
+	"sync"
+
+	"github.com/leno-mesh/leno/proxy/flow"
+	"github.com/leno-mesh/leno/proxy/http2"
+	"github.com/leno-mesh/leno/proxy/link"
+)
+
+// streamExchange is a request on a link. It is a flow.Exchange.
+type streamExchange struct {
+	peer    *Peer
+	link    *link.Link
+	where   string
+	target  string
+	stream  *link.Stream
+	ref     link.Ref
+	message flow.Message
+
+	mu       sync.Mutex
+	canceled flow.Reason // guarded by mu; why Cancel was called
+}
+
+// Send is part of flow.Exchange. The stream is opened here, so that HEADERS
+// and a small body go out together.
+func (s *streamExchange) Send(r *flow.Request, body []byte, end bool) error {
+	fields := s.message.Request(r, s.where, s.target)
+	st, err := s.link.Open(fields, end && len(body) == 0)
+	if err != nil {
+		return s.notOpened(err)
+	}
+	s.mu.Lock()
+	s.stream, s.ref = st, st.Ref()
+	gone := s.canceled
+	s.mu.Unlock()
+	if gone != flow.ReasonNone {
+		s.ref.Cancel()
+	}
+	if len(body) == 0 {
+		return nil
+	}
+	if err := s.Write(body, end); err != nil {
+		return s.failed(err)
+	}
+	return nil
+}
+
+func (s *streamExchange) notOpened(err error) error {
+	if errors.Is(err, link.ErrHeadTooLarge) {
+		return flow.Fail(flow.HeaderTooLarge, err)
+	}
+	return flow.NotHanded(flow.ConnectFailed, err)
+}
+
+// Receive is part of flow.Exchange.
+func (s *streamExchange) Receive(r *flow.Response) error {
+	fields, end, err := s.stream.Head(context.Background())
+	if err != nil {
+		return s.failed(err)
+	}
+	if err := r.FromFields(fields, end); err != nil {
+		s.ref.Reset(http2.ErrCodeProtocol, err.Error())
+		return flow.Fail(flow.BadResponse, err)
+	}
+	if r.Leno != "" {
+		if e := refusal(r.Leno); e != nil {
+			return e
+		}
+	}
+	return nil
+}
+
+// refusal says which of the answers that the peer's proxy made are to be
+// treated as failures of the endpoint rather than as the answer.
+func refusal(code string) *flow.Error {
+	switch reason := flow.ParseReason(code); reason {
+	case flow.WrongWorkload, flow.PortNotServed, flow.AppRefused, flow.AppTimeout, flow.Draining, flow.Overloaded:
+		return &flow.Error{Reason: reason, NotHanded: true, Remote: true}
+	case flow.AppReset, flow.AppBadResponse:
+		return &flow.Error{Reason: reason, Remote: true}
+	default:
+		return nil
+	}
+}
+
+// failed turns the end of the stream into a reason.
+func (s *streamExchange) failed(err error) error {
+	s.mu.Lock()
+	canceled := s.canceled
+	s.mu.Unlock()
+	if canceled != flow.ReasonNone {
+		return flow.Fail(canceled, err)
+	}
+	return streamFailed(err)
+}
+
+func streamFailed(err error) *flow.Error {
+	e := flow.Fail(flow.PeerReset, err)
+	var se *link.StreamError
+	if errors.As(err, &se) {
+		e.NotHanded, e.Remote = se.NotHanded, se.Remote
+	}
+	return e
+}
+
+// Next is part of flow.Body.
+func (s *streamExchange) Next() ([]byte, error) {
+	p, err := s.stream.Next()
+	var se *link.StreamError
+	if errors.As(err, &se) {
+		return p, s.failed(err)
+	}
+	return p, err
+}
+
+// Waits is part of flow.Body.
+func (s *streamExchange) Waits() bool { return s.stream.Waiting() }
+
+// Trailers is part of flow.Body.
+func (s *streamExchange) Trailers() []flow.Field { return s.stream.Trailers() }
+
+// Write is part of flow.Sink.
+func (s *streamExchange) Write(p []byte, end bool) error {
+	if end {
+		return s.stream.WriteFinal(p)
+	}
+	_, err := s.stream.Write(p)
+	return err
+}
+
+// Flush is part of flow.Sink.
+func (s *streamExchange) Flush() error { return nil }
+
+// Finish is part of flow.Sink.
+func (s *streamExchange) Finish(trailers []flow.Field) error { return s.stream.CloseWrite(trailers) }
+
+// Cancel is part of flow.Exchange.
+func (s *streamExchange) Cancel(r flow.Reason) {
+	s.mu.Lock()
+	s.canceled = r
+	ref, open := s.ref, s.stream != nil
+	s.mu.Unlock()
+	if open {
+		ref.Cancel()
+	}
+}
+
+// Done is part of flow.Exchange.
+func (s *streamExchange) Done(bool) {
+	if s.stream != nil {
+		s.stream.Release()
+	}
+	s.mu.Lock()
+	s.stream, s.ref, s.canceled, s.link = nil, link.Ref{}, flow.ReasonNone, nil
+	s.mu.Unlock()
+	s.peer.exchanges.Put(s)
+}
