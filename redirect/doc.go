@@ -21,6 +21,9 @@
 // namespace with what it calls, so it could use 127.0.0.1 as well; capturing it
 // would protect nothing.
 //
-// Connections that exist when rules come or go keep the way they have, because
-// the kernel translates addresses once per connection.
+// Connections that exist when rules come or change keep the way they have: the
+// kernel translates addresses once per connection, and only the packet that
+// opens one is redirected. When the capture is removed, connections that were
+// not captured go on; captured ones may break, since the kernel forgets their
+// translation together with the last rule.
 package redirect

@@ -50,8 +50,8 @@ func matchExpressions(f Family, m Match) []expr.Any {
 		return portExpressions(m.Ports)
 	case ToNetwork:
 		return networkExpressions(f, m)
-	case AnyTCP:
-		return isTCP()
+	case OpensTCP:
+		return opensExpressions()
 	default:
 		panic(fmt.Sprintf("redirect: match %T has no expressions", m))
 	}
@@ -59,6 +59,17 @@ func matchExpressions(f Family, m Match) []expr.Any {
 
 func isTCP() []expr.Any {
 	return metaEquals(expr.MetaKeyL4PROTO, []byte{unix.IPPROTO_TCP})
+}
+
+// opensExpressions reads the flags, which TCP has at offset 13: SYN set, ACK
+// not, and the others, as those of ECN, either way (RFC 9293, section 3.1).
+func opensExpressions() []expr.Any {
+	const syn, ack = 0x02, 0x10
+	return append(isTCP(),
+		&expr.Payload{DestRegister: reg, Base: expr.PayloadBaseTransportHeader, Offset: 13, Len: 1},
+		&expr.Bitwise{SourceRegister: reg, DestRegister: reg, Len: 1, Mask: []byte{syn | ack}, Xor: []byte{0}},
+		compare(expr.CmpOpEq, []byte{syn}),
+	)
 }
 
 // portExpressions reads the destination port, which TCP has at offset 2
@@ -87,18 +98,23 @@ func networkExpressions(f Family, m ToNetwork) []expr.Any {
 	if f == FamilyInet {
 		exprs = metaEquals(expr.MetaKeyNFPROTO, []byte{proto})
 	}
+	// Whole bytes are compared as they are; only a cut byte needs a mask.
+	bits := m.Prefix.Bits()
 	size := addr.BitLen() / 8
+	if bits%8 == 0 {
+		size = bits / 8
+	}
 	exprs = append(exprs, &expr.Payload{
 		DestRegister: reg, Base: expr.PayloadBaseNetworkHeader, Offset: offset, Len: uint32(size),
 	})
-	if !m.Prefix.IsSingleIP() {
+	if bits%8 != 0 {
 		exprs = append(exprs, &expr.Bitwise{
 			SourceRegister: reg, DestRegister: reg, Len: uint32(size),
-			Mask: net.CIDRMask(m.Prefix.Bits(), addr.BitLen()),
+			Mask: net.CIDRMask(bits, addr.BitLen()),
 			Xor:  make([]byte, size),
 		})
 	}
-	return append(exprs, compare(expr.CmpOpEq, addr.AsSlice()))
+	return append(exprs, compare(expr.CmpOpEq, addr.AsSlice()[:size]))
 }
 
 func metaEquals(key expr.MetaKey, value []byte) []expr.Any {

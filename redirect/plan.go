@@ -68,8 +68,10 @@ type (
 	ToPort struct{ Ports PortRange }
 	// ToNetwork: its destination is in this network.
 	ToNetwork struct{ Prefix netip.Prefix }
-	// AnyTCP: it is TCP.
-	AnyTCP struct{}
+	// OpensTCP: it is TCP, and this packet opens it. The first packet that the
+	// kernel's connection table sees may be from the middle of a connection
+	// that is older than the rules; redirecting that would break it.
+	OpensTCP struct{}
 )
 
 // NewPlan decides what to install for c. It touches nothing.
@@ -102,7 +104,7 @@ func inboundRules(c Config) []Rule {
 	for _, ports := range c.SkipInboundPorts {
 		rules = append(rules, Rule{Match: ToPort{ports}, Comment: "skipped"})
 	}
-	return append(rules, Rule{Match: AnyTCP{}, RedirectTo: c.InboundPort})
+	return append(rules, Rule{Match: OpensTCP{}, RedirectTo: c.InboundPort})
 }
 
 func outboundRules(c Config) []Rule {
@@ -119,7 +121,7 @@ func outboundRules(c Config) []Rule {
 		}
 		rules = append(rules, Rule{Match: ToNetwork{prefix.Masked()}, Comment: "skipped"})
 	}
-	return append(rules, Rule{Match: AnyTCP{}, RedirectTo: c.OutboundPort})
+	return append(rules, Rule{Match: OpensTCP{}, RedirectTo: c.OutboundPort})
 }
 
 func toPort(port uint16) Match { return ToPort{PortRange{First: port, Last: port}} }

@@ -50,7 +50,7 @@ func (FromLoopback) text() string { return `iifname "lo"` }
 func (ToLoopback) text() string   { return `oifname "lo"` }
 func (NotLocal) text() string     { return "fib daddr type != local" }
 func (m OwnedBy) text() string    { return fmt.Sprintf("meta skuid %d", m.UID) }
-func (AnyTCP) text() string       { return "meta l4proto tcp" }
+func (OpensTCP) text() string     { return "tcp flags syn / syn,ack" }
 
 func (m ToPort) text() string {
 	if m.Ports.First == m.Ports.Last {
