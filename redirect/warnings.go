@@ -11,7 +11,7 @@ import (
 // proxyProgram is the only program that should run as the proxy's user.
 const proxyProgram = "leno-proxy"
 
-// Warnings names the processes of this network namespace that run as the
+// Warnings names the processes of the calling thread's network namespace that run as the
 // proxy's user without being the proxy. Nothing that they send is captured, so
 // it travels without the mesh. It looks at what /proc shows of running
 // processes, and is silent about what it may not see.
@@ -20,7 +20,7 @@ func Warnings(c Config) []string {
 }
 
 func warnings(proc string, uid uint32) []string {
-	ours, _ := os.Readlink(filepath.Join(proc, "self/ns/net"))
+	ours, _ := os.Readlink(filepath.Join(proc, "thread-self/ns/net"))
 	entries, err := os.ReadDir(proc)
 	if err != nil {
 		return nil

@@ -13,7 +13,7 @@ func TestWarningsNameProcessesOfTheProxyUser(t *testing.T) {
 	process := func(pid int, name string, uid int, namespace string) {
 		dir := filepath.Join(proc, fmt.Sprint(pid))
 		if pid == 0 {
-			dir = filepath.Join(proc, "self")
+			dir = filepath.Join(proc, "thread-self")
 		}
 		status := fmt.Sprintf("Name:\t%s\nUmask:\t0022\nUid:\t0\t0\t0\t%d\nGid:\t0\t0\t0\t0\n", name, uid)
 		if err := os.MkdirAll(filepath.Join(dir, "ns"), 0o755); err != nil {
