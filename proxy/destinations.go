@@ -1,0 +1,203 @@
+package proxy
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/leno-mesh/leno/mesh"
+	"github.com/leno-mesh/leno/proxy/balance"
+	"github.com/leno-mesh/leno/proxy/flow"
+	"github.com/leno-mesh/leno/proxy/route"
+	"github.com/leno-mesh/leno/proxy/send"
+)
+
+const (
+	// discoveryWait bounds the wait for the control plane's first word about
+	// a destination.
+	discoveryWait = 3 * time.Second
+	// destinationIdle is how long a destination that nobody calls is watched.
+	destinationIdle = time.Minute
+	// maxDestinations bounds what clients can make this proxy ask for.
+	maxDestinations = 4096
+)
+
+// destination is one target that clients of this proxy called. It is watched
+// as long as it is used.
+type destination struct {
+	target  mesh.Target
+	current atomic.Pointer[resolved]   // nil before the first answer
+	ready   chan struct{}              // closed with the first answer
+	users   atomic.Int64               // connections that hold it
+	used    atomic.Int64               // clock of the last use, ns
+	early   atomic.Int64               // clock until which its server is known to speak first, ns
+	plain   atomic.Pointer[plainRoute] // where it goes when nobody knows it
+}
+
+// resolved is a destination as the control plane last described it, built
+// whole before it replaces the one before.
+type resolved struct {
+	*mesh.Destination
+	target mesh.Target
+	table  *route.Table
+	sets   []*balance.Set[*instance]
+}
+
+// instance is what the outbound side keeps for one endpoint of one
+// destination.
+type instance struct {
+	*send.Peer
+	where      string // leno-link for HTTP
+	opaque     string // leno-link for opaque connections
+	undecided  string // leno-link for connections opened early
+	counters   *counters
+	httpTarget string // authority for requests that have none
+}
+
+// destinations is every destination that this proxy knows. It takes what the
+// subscription brings. It is safe for concurrent use.
+type destinations struct {
+	peers    *send.Peers
+	counters func(d *mesh.Destination, e mesh.Endpoint) *counters
+	watch    func(mesh.Target)
+	unwatch  func(mesh.Target)
+	clock    func() time.Duration
+
+	mu sync.Mutex
+	m  map[mesh.Target]*destination // guarded by mu
+}
+
+var errTooManyDestinations = errors.New("this proxy watches as many destinations as it may")
+
+// acquire gives the destination for a target, asking for it the first time.
+// release must follow.
+func (s *destinations) acquire(t mesh.Target) (*destination, error) {
+	s.mu.Lock()
+	d := s.m[t]
+	fresh := d == nil
+	if fresh {
+		if len(s.m) >= maxDestinations {
+			s.mu.Unlock()
+			return nil, flow.NotHanded(flow.Overloaded, errTooManyDestinations)
+		}
+		d = &destination{target: t, ready: make(chan struct{})}
+		s.m[t] = d
+	}
+	d.users.Add(1)
+	s.mu.Unlock()
+	if fresh {
+		s.watch(t)
+	}
+	return d, nil
+}
+
+func (s *destinations) release(d *destination) {
+	d.used.Store(int64(s.clock()))
+	d.users.Add(-1)
+}
+
+// await gives what is known, waiting a bounded time for the first answer.
+func (d *destination) await(ctx context.Context) (*resolved, error) {
+	if r := d.current.Load(); r != nil {
+		return r, nil
+	}
+	timer := time.NewTimer(discoveryWait)
+	defer timer.Stop()
+	select {
+	case <-d.ready:
+		return d.current.Load(), nil
+	case <-timer.C:
+		return nil, flow.NotHanded(flow.DiscoveryTimeout, errors.New(d.target.String()))
+	case <-ctx.Done():
+		return nil, flow.NotHanded(flow.Draining, context.Cause(ctx))
+	}
+}
+
+// apply builds what a new answer needs and then swaps one pointer. What cannot
+// be built is refused, and the old answer stays.
+func (s *destinations) apply(m *mesh.Destination) error {
+	s.mu.Lock()
+	d := s.m[m.Target]
+	s.mu.Unlock()
+	if d == nil {
+		return nil // nobody wants it any more
+	}
+	table, err := route.NewTable(m)
+	if err != nil {
+		return err
+	}
+	next := &resolved{Destination: m, target: m.Target, table: table, sets: make([]*balance.Set[*instance], len(m.Sets))}
+	was := d.current.Load()
+	for i := range m.Sets {
+		set := was.set(m.Sets[i])
+		if set == nil {
+			set = balance.NewSet(func(e mesh.Endpoint) *instance { return s.instance(m, e) })
+		}
+		next.sets[i] = set
+	}
+	for i, set := range next.sets {
+		set.Update(s.clock(), m.Sets[i].Endpoints)
+	}
+	d.current.Store(next)
+	if was == nil {
+		close(d.ready)
+	} else {
+		d.early.Store(0) // what was remembered may not hold for the new answer
+	}
+	return nil
+}
+
+// set finds the live set of a backend in an earlier answer.
+func (r *resolved) set(want mesh.EndpointSet) *balance.Set[*instance] {
+	if r == nil {
+		return nil
+	}
+	for i := range r.Sets {
+		if r.Sets[i].Service == want.Service && r.Sets[i].Port == want.Port {
+			return r.sets[i]
+		}
+	}
+	return nil
+}
+
+func (s *destinations) instance(d *mesh.Destination, e mesh.Endpoint) *instance {
+	where := flow.Where{Service: d.Service.String(), Port: e.Addr.Port(), Workload: e.Workload}
+	in := &instance{Peer: s.peers.Get(e), counters: s.counters(d, e), httpTarget: d.Target.String()}
+	in.where = where.String()
+	where.Mode = flow.ModeOpaque
+	in.opaque = where.String()
+	where.Mode = flow.ModeUndecided
+	in.undecided = where.String()
+	return in
+}
+
+// tend stops watching what nobody called for a while.
+func (s *destinations) tend(now time.Duration) {
+	s.mu.Lock()
+	var old []mesh.Target
+	for t, d := range s.m {
+		if d.users.Load() == 0 && now-time.Duration(d.used.Load()) > destinationIdle {
+			old = append(old, t)
+			delete(s.m, t)
+		}
+	}
+	s.mu.Unlock()
+	for _, t := range old {
+		s.unwatch(t)
+	}
+}
+
+// snapshot lists what is known, for the debug page.
+func (s *destinations) snapshot() []*mesh.Destination {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	all := make([]*mesh.Destination, 0, len(s.m))
+	for _, d := range s.m {
+		if r := d.current.Load(); r != nil {
+			all = append(all, r.Destination)
+		}
+	}
+	return all
+}

@@ -1,0 +1,161 @@
+package proxy
+
+import (
+	"context"
+	"net"
+	"net/netip"
+	"time"
+
+	"github.com/leno-mesh/leno/mesh"
+	"github.com/leno-mesh/leno/proxy/accept"
+	"github.com/leno-mesh/leno/proxy/flow"
+	"github.com/leno-mesh/leno/proxy/identify"
+	"github.com/leno-mesh/leno/proxy/link"
+)
+
+// inbound takes what comes for this workload: links from other proxies, and
+// plain connections that were redirected here.
+type inbound struct {
+	*core
+	identify func(ctx context.Context, c net.Conn) (net.Conn, identify.Peer, error)
+	link     link.Config
+	links    linkSet
+	workers  workers
+	// strangers are ports that no snapshot names.
+	strangers strangers
+}
+
+// connection is the loop of one connection. One that was redirected is for
+// the application at its original destination; one that came to the listener
+// itself is a link.
+func (i *inbound) connection(ctx context.Context, raw net.Conn, redirectedTo netip.AddrPort) {
+	if redirectedTo.IsValid() {
+		i.plain(ctx, raw, redirectedTo)
+		return
+	}
+	secured, peer, err := i.identify(ctx, raw)
+	if err != nil {
+		i.unidentified(raw, err)
+		return
+	}
+	from := &caller{Peer: peer, inbound: i}
+	l := link.NewServer(secured, i.link, func(st *link.Stream) { i.stream(ctx, from, st) })
+	i.links.add(l, peer)
+	defer i.links.remove(l)
+	if err := l.Run(ctx); err != nil {
+		i.log.Debug("link ended", "peer", peer.Identity, "error", err)
+	}
+}
+
+// stream is one request, or one opaque connection, that came on a link.
+func (i *inbound) stream(ctx context.Context, from *caller, st *link.Stream) {
+	w := i.workers.get(i)
+	defer i.workers.put(w)
+	start := time.Now()
+	value, err := w.caller.ReadRequest(st, &w.request)
+	if err != nil {
+		w.malformed(st, err)
+		return
+	}
+	port, where, failure := i.route(from, value)
+	switch {
+	case failure != nil:
+		w.refuse(from, port, where, failure)
+	case where.Mode == flow.ModeHTTP:
+		w.serve(ctx, from, port, start)
+	default:
+		w.opaque(ctx, from, port, where)
+	}
+}
+
+// route finds the port and decides whether the caller may use it.
+func (i *inbound) route(from *caller, value string) (*ownPort, flow.Where, *flow.Error) {
+	own := i.own.current.Load()
+	where, err := from.where(value)
+	switch {
+	case err != nil:
+		return nil, where, flow.NotHanded(flow.BadRequest, err)
+	case own == nil:
+		return nil, where, flow.NotHanded(flow.DiscoveryTimeout, nil)
+	case where.Workload != own.Workload:
+		return nil, where, flow.NotHanded(flow.WrongWorkload, nil)
+	}
+	port := own.port(where.Port)
+	if port == nil || i.ports[port.Target.Port()] && i.self(port.Target.Addr()) {
+		return nil, where, flow.NotHanded(flow.PortNotServed, nil)
+	}
+	if !i.judge(port, from.Identity, where.Mode != flow.ModeHTTP).Allowed {
+		return port, where, flow.Fail(flow.Denied, nil)
+	}
+	return port, where, nil
+}
+
+// serve hands one request to the application. A connection that the
+// application closed while it was idle is replaced once.
+func (w *worker) serve(ctx context.Context, from *caller, port *ownPort, start time.Time) {
+	w.request.ClientID = string(from.Identity)
+	w.caller.OnAbort(w.interrupt)
+	h := from.counters(port).HTTP()
+	h.Request()
+	var out flow.Outcome
+	for try := range 2 {
+		ex, err := port.app.Get(ctx, try > 0)
+		if err != nil {
+			out = flow.Outcome{Err: flow.AsError(err, flow.AppRefused)}
+			break
+		}
+		out = w.relay.Run(&w.caller, ex, &w.request, 0)
+		if out.Err == nil || out.Answered || !out.Err.NotHanded || !w.replayable() {
+			break
+		}
+	}
+	w.finish(h, out, start)
+}
+
+// plain serves a connection of a client that is not in the mesh. The same
+// detection and the same policies hold, with no identity.
+func (i *inbound) plain(ctx context.Context, raw net.Conn, to netip.AddrPort) {
+	c := flow.NewConn(raw, i.buffers)
+	defer c.Free()
+	defer c.Close()
+	port := i.own.current.Load().port(to.Port())
+	if port == nil {
+		port = i.unregistered(to)
+	}
+	if port == nil {
+		i.refused(c, flow.NotHanded(flow.PortNotServed, nil))
+		return
+	}
+	from := &caller{inbound: i}
+	p, early, err := i.detect(ctx, c, from, port)
+	switch {
+	case err != nil:
+		i.refused(c, err)
+	case p == mesh.HTTP1:
+		i.plainRequests(ctx, c, from, port)
+	default:
+		i.plainOpaque(ctx, c, from, port, early)
+	}
+}
+
+// plainRequests is the loop of one plain HTTP/1 connection.
+func (i *inbound) plainRequests(ctx context.Context, c *flow.Conn, from *caller, port *ownPort) {
+	x := newInboundHTTP(i, c)
+	for {
+		if err := x.caller.ReadRequest(&x.request); err != nil {
+			x.unreadable(err)
+			return
+		}
+		if x.request.Upgrade != "" || x.request.Form == flow.FormAuthority {
+			x.tunnel(ctx, from, port)
+			return
+		}
+		if out := x.serve(ctx, from, port); !out.Clean || !x.caller.Again() {
+			x.end(out)
+			return
+		}
+		c.Shrink()
+	}
+}
+
+var _ flow.Caller = (*accept.Stream)(nil)

@@ -1,0 +1,191 @@
+package proxy
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/netip"
+	"strconv"
+	"time"
+
+	"github.com/leno-mesh/leno/mesh"
+	"github.com/leno-mesh/leno/proxy/accept"
+	"github.com/leno-mesh/leno/proxy/flow"
+	"github.com/leno-mesh/leno/proxy/http2"
+	"github.com/leno-mesh/leno/telemetry"
+)
+
+const errCodeProtocol = http2.ErrCodeProtocol
+
+func portText(n uint16) string { return strconv.Itoa(int(n)) }
+
+// inboundHTTP is the state of one plain HTTP connection to the application.
+type inboundHTTP struct {
+	*inbound
+	conn    *flow.Conn
+	caller  *accept.HTTP1
+	request flow.Request
+	relay   flow.Relay
+	failure flow.Failure
+}
+
+func newInboundHTTP(i *inbound, c *flow.Conn) *inboundHTTP {
+	x := &inboundHTTP{inbound: i, conn: c}
+	x.caller = accept.NewHTTP1(c, i.limits, i.draining.Load)
+	x.relay.OnFailure = func(e *flow.Error) {
+		x.caller.Spoil()
+		_ = x.failure.Answer(x.caller, e, x.request.Head, false)
+	}
+	return x
+}
+
+// serve is one request of a client outside the mesh.
+func (x *inboundHTTP) serve(ctx context.Context, from *caller, port *ownPort) flow.Outcome {
+	start := time.Now()
+	h := from.counters(port).HTTP()
+	h.Request()
+	if !x.judge(port, from.Identity, false).Allowed {
+		return x.fail(h, flow.Fail(flow.Denied, nil))
+	}
+	var out flow.Outcome
+	for try := range 2 {
+		ex, err := port.app.Get(ctx, try > 0)
+		if err != nil {
+			return x.fail(h, flow.AsError(err, flow.AppRefused))
+		}
+		out = x.relay.Run(x.caller, ex, &x.request, 0)
+		if out.Err == nil || out.Answered || !out.Err.NotHanded {
+			break
+		}
+		if _, whole := x.caller.Buffered(); !whole {
+			break
+		}
+	}
+	if out.Err != nil && !out.Answered {
+		return x.fail(h, out.Err)
+	}
+	if out.Err != nil {
+		h.Failed(out.Err.Reason.String())
+	}
+	status := x.relay.Response.Status
+	h.Response(status, -1, out.Err == nil && status < 500, x.relay.HeadAt.Sub(start))
+	return out
+}
+
+func (x *inboundHTTP) fail(h *telemetry.HTTP, e *flow.Error) flow.Outcome {
+	h.Failed(e.Reason.String())
+	h.Response(e.Reason.Row().Status, -1, false, 0)
+	if _, whole := x.caller.Buffered(); !whole {
+		x.caller.Spoil()
+	}
+	if err := x.failure.Answer(x.caller, e, x.request.Head, x.request.GRPC()); err != nil {
+		return flow.Outcome{Err: flow.Fail(flow.ClientGone, err), Answered: true}
+	}
+	return flow.Outcome{Answered: true, Clean: true}
+}
+
+// end closes the connection after its last answer.
+func (x *inboundHTTP) end(out flow.Outcome) {
+	if out.Err != nil {
+		x.caller.Abort(out.Err.Reason)
+		return
+	}
+	x.caller.Linger()
+}
+
+func (x *inboundHTTP) unreadable(err error) {
+	var e *flow.Error
+	if !errors.As(err, &e) {
+		if !errors.Is(err, io.EOF) {
+			x.conn.Abort()
+		}
+		return
+	}
+	refuse(x.core, telemetry.Inbound, x.caller, &x.failure, e)
+}
+
+// tunnel passes a request that changes the protocol, and all that follows.
+func (x *inboundHTTP) tunnel(ctx context.Context, from *caller, port *ownPort) {
+	h := from.counters(port).HTTP()
+	if !x.judge(port, from.Identity, false).Allowed {
+		h.Request()
+		x.fail(h, flow.Fail(flow.Denied, nil))
+		return
+	}
+	app, err := port.app.Dial(ctx)
+	if err != nil {
+		h.Request()
+		x.fail(h, flow.NotHanded(flow.AppRefused, err))
+		return
+	}
+	if _, err := app.Write(rawHead(&x.request)); err != nil {
+		_ = app.Close()
+		x.conn.Abort()
+		return
+	}
+	x.join(from, port, flow.ConnDuplex{Conn: x.conn}, app)
+}
+
+// detect finds out what a plain connection speaks, as on the outbound side.
+func (i *inbound) detect(ctx context.Context, c *flow.Conn, from *caller, port *ownPort) (mesh.Protocol, flow.Duplex, error) {
+	if port.Protocol == mesh.Opaque {
+		return mesh.Opaque, nil, nil
+	}
+	p, err := accept.Client(c, accept.Grace)
+	if err != nil || p != mesh.Detect {
+		return p, nil, err
+	}
+	if !i.judge(port, from.Identity, true).Allowed {
+		return mesh.Detect, nil, flow.Fail(flow.Denied, nil)
+	}
+	app, err := port.app.Dial(ctx)
+	if err != nil {
+		return mesh.Detect, nil, flow.NotHanded(flow.AppRefused, err)
+	}
+	w := accept.NewWatch(c, flow.ConnDuplex{Conn: flow.NewConn(app, i.buffers)})
+	p, _, err = w.Decide()
+	if err != nil || p == mesh.HTTP1 {
+		w.Forget()
+		return p, nil, err
+	}
+	return p, w.Opaque(), nil
+}
+
+func (i *inbound) plainOpaque(ctx context.Context, c *flow.Conn, from *caller, port *ownPort, early flow.Duplex) {
+	if !i.judge(port, from.Identity, true).Allowed {
+		i.refused(c, flow.Fail(flow.Denied, nil))
+		return
+	}
+	if early == nil {
+		app, err := port.app.Dial(ctx)
+		if err != nil {
+			i.refused(c, flow.NotHanded(flow.AppRefused, err))
+			return
+		}
+		i.join(from, port, flow.ConnDuplex{Conn: c}, app)
+		return
+	}
+	t := from.counters(port).TCP()
+	t.Open()
+	var n flow.Counts
+	err := flow.Pipe(flow.ConnDuplex{Conn: c}, early, i.buffers, &n)
+	closeTCP(t, &n, err)
+}
+
+// refused ends a plain connection for which there is nobody to answer.
+func (i *inbound) refused(c *flow.Conn, err error) {
+	e := flow.AsError(err, flow.ClientGone)
+	i.metrics.Failed(telemetry.Inbound, e.Reason.String())
+	i.log.Debug("connection refused", "direction", "inbound", "reason", e.Reason.String(), "error", e.Err)
+	c.Abort()
+}
+
+// unregistered gives a port for redirected traffic to a port that is in no
+// snapshot: it is no service of the mesh, so nothing is said about it, and it
+// is reached as it was before the mesh. The proxy's own ports never are.
+func (i *inbound) unregistered(to netip.AddrPort) *ownPort {
+	if i.ports[to.Port()] {
+		return nil
+	}
+	return i.strangers.get(to)
+}

@@ -1,0 +1,199 @@
+package proxy
+
+import (
+	"context"
+	"errors"
+	"net"
+	"sync"
+	"time"
+
+	"github.com/leno-mesh/leno/proxy/accept"
+	"github.com/leno-mesh/leno/proxy/flow"
+	"github.com/leno-mesh/leno/proxy/identify"
+	"github.com/leno-mesh/leno/proxy/link"
+	"github.com/leno-mesh/leno/telemetry"
+)
+
+const appConnectTimeout = 5 * time.Second
+
+// caller is who is at the other end of one link, or nobody known for a plain
+// connection.
+type caller struct {
+	identify.Peer
+	inbound *inbound
+
+	mu    sync.Mutex
+	value string                 // guarded by mu; the leno-link value that was read last
+	last  flow.Where             // guarded by mu; what it said
+	edges map[*ownPort]*counters // guarded by mu
+}
+
+// where reads a leno-link value. Streams of one link mostly carry the same.
+func (c *caller) where(value string) (flow.Where, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.value == value && value != "" {
+		return c.last, nil
+	}
+	w, err := flow.ParseWhere(value)
+	if err != nil {
+		return w, err
+	}
+	c.value, c.last = value, w
+	return w, nil
+}
+
+// counters gives the metrics of this caller on a port.
+func (c *caller) counters(p *ownPort) *counters {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if k := c.edges[p]; k != nil {
+		return k
+	}
+	e := telemetry.Edge{Direction: telemetry.Inbound, TLS: c.Identity != "", ClientID: c.Identity}
+	if !e.TLS {
+		e.NoTLSReason = "not_provided_by_remote"
+	}
+	if own := c.inbound.own.inbound(); own != nil {
+		e.ServerID, e.DstNamespace = own.Identity, own.Namespace
+	}
+	if len(p.Services) > 0 {
+		e.DstService = p.Services[0].Name
+	}
+	e.DstPort = portText(p.Number)
+	k := &counters{metrics: c.inbound.metrics, edge: e}
+	if c.edges == nil || len(c.edges) > 256 {
+		c.edges = make(map[*ownPort]*counters)
+	}
+	c.edges[p] = k
+	return k
+}
+
+// worker is the state of one request on a link. Workers are used again, so
+// that a request costs no allocation.
+type worker struct {
+	inbound   *inbound
+	caller    accept.Stream
+	request   flow.Request
+	relay     flow.Relay
+	failure   flow.Failure
+	interrupt func()
+}
+
+type workers struct{ pool sync.Pool }
+
+func (p *workers) get(i *inbound) *worker {
+	if w, ok := p.pool.Get().(*worker); ok {
+		return w
+	}
+	w := &worker{inbound: i}
+	w.relay.OnFailure = func(e *flow.Error) { w.answer(e) }
+	w.interrupt = func() { w.relay.Interrupt(flow.ClientGone) }
+	return w
+}
+
+func (p *workers) put(w *worker) { p.pool.Put(w) }
+
+// replayable says whether the request can be sent again.
+func (w *worker) replayable() bool {
+	_, whole := w.caller.Buffered()
+	return whole
+}
+
+// answer gives the caller a failure that Leno made.
+func (w *worker) answer(e *flow.Error) {
+	_ = w.failure.Answer(&w.caller, e, w.request.Head, w.request.GRPC())
+}
+
+// finish counts a request and answers it if the application did not.
+func (w *worker) finish(h *telemetry.HTTP, out flow.Outcome, start time.Time) {
+	resp := &w.relay.Response
+	if out.Err == nil {
+		h.Response(resp.Status, -1, resp.Status < 500, w.relay.HeadAt.Sub(start))
+		return
+	}
+	h.Failed(out.Err.Reason.String())
+	w.inbound.log.Debug("request failed", "direction", "inbound", "reason", out.Err.Reason.String(), "error", out.Err)
+	if out.Answered {
+		h.Response(resp.Status, -1, false, w.relay.HeadAt.Sub(start))
+		w.caller.Abort(out.Err.Reason)
+		return
+	}
+	h.Response(out.Err.Reason.Row().Status, -1, false, 0)
+	w.answer(out.Err)
+}
+
+// refuse answers a stream that is not served.
+func (w *worker) refuse(from *caller, port *ownPort, where flow.Where, e *flow.Error) {
+	code := e.Reason.String()
+	if port != nil && where.Mode == flow.ModeHTTP {
+		h := from.counters(port).HTTP()
+		h.Request()
+		h.Failed(code)
+		h.Response(e.Reason.Row().Status, -1, false, 0)
+	} else {
+		w.inbound.metrics.Failed(telemetry.Inbound, code)
+	}
+	if where.Mode == flow.ModeHTTP {
+		w.answer(e)
+		return
+	}
+	_ = w.caller.Answer(e.Reason)
+}
+
+// malformed refuses a stream whose head makes no sense.
+func (w *worker) malformed(st *link.Stream, err error) {
+	e := flow.AsError(err, flow.ClientGone)
+	w.inbound.metrics.Failed(telemetry.Inbound, e.Reason.String())
+	w.inbound.log.Info("stream refused", "reason", e.Reason.String(), "error", err)
+	st.Reset(errCodeProtocol, e.Reason.String())
+}
+
+// opaque joins the stream with a connection to the application. The answer
+// goes out before any byte of the server.
+func (w *worker) opaque(ctx context.Context, from *caller, port *ownPort, where flow.Where) {
+	cctx, cancel := context.WithTimeout(ctx, appConnectTimeout)
+	w.caller.OnAbort(cancel)
+	c, err := port.app.Dial(cctx)
+	cancel()
+	if err != nil {
+		reason := flow.AppRefused
+		if isTimeout(err) {
+			reason = flow.AppTimeout
+		}
+		w.refuse(from, nil, where, flow.NotHanded(reason, err))
+		return
+	}
+	if w.caller.Answer(flow.ReasonNone) != nil {
+		_ = c.Close()
+		return
+	}
+	w.inbound.join(from, port, w.caller.Duplex(), c)
+}
+
+// join pipes an opaque connection to the application and counts it. It stays
+// for as long as policy allows it.
+func (i *inbound) join(from *caller, port *ownPort, up flow.Duplex, app net.Conn) {
+	t := from.counters(port).TCP()
+	t.Open()
+	stay := i.links.hold(from.Identity, port.Number, up)
+	defer i.links.let(stay)
+	ac := flow.NewConn(app, i.buffers)
+	defer ac.Free()
+	var n flow.Counts
+	err := flow.Pipe(up, flow.ConnDuplex{Conn: ac}, i.buffers, &n)
+	closeTCP(t, &n, err)
+}
+
+// unidentified ends a connection whose handshake failed.
+func (i *inbound) unidentified(c net.Conn, err error) {
+	e := flow.AsError(err, flow.PeerCertificate)
+	i.metrics.Failed(telemetry.Inbound, e.Reason.String())
+	i.log.Info("link refused", "peer", c.RemoteAddr().String(), "reason", e.Reason.String(), "error", e.Err)
+	_ = c.Close()
+}
+
+func isTimeout(err error) bool {
+	var t interface{ Timeout() bool }
+	return errors.As(err, &t) && t.Timeout()
+}

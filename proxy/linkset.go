@@ -1,0 +1,101 @@
+package proxy
+
+import (
+	"sync"
+	"time"
+
+	"github.com/leno-mesh/leno/mesh"
+	"github.com/leno-mesh/leno/proxy/flow"
+	"github.com/leno-mesh/leno/proxy/identify"
+	"github.com/leno-mesh/leno/proxy/link"
+)
+
+// linkSet is the links and opaque connections that are open inbound. The zero
+// value is ready; it is safe for concurrent use.
+type linkSet struct {
+	mu    sync.Mutex
+	links map[*link.Link]identify.Peer // guarded by mu
+	held  map[*holding]struct{}        // guarded by mu
+}
+
+// holding is one opaque connection and who may have it.
+type holding struct {
+	identity mesh.Identity
+	port     uint16
+	up       flow.Duplex
+}
+
+func (s *linkSet) add(l *link.Link, p identify.Peer) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.links == nil {
+		s.links = make(map[*link.Link]identify.Peer)
+	}
+	s.links[l] = p
+}
+
+func (s *linkSet) remove(l *link.Link) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.links, l)
+}
+
+func (s *linkSet) hold(id mesh.Identity, port uint16, up flow.Duplex) *holding {
+	h := &holding{id, port, up}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.held == nil {
+		s.held = make(map[*holding]struct{})
+	}
+	s.held[h] = struct{}{}
+	return h
+}
+
+func (s *linkSet) let(h *holding) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.held, h)
+}
+
+// drain asks every peer to open no more streams.
+func (s *linkSet) drain() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for l := range s.links {
+		l.Drain()
+	}
+}
+
+// tend drains links whose certificates have ended: the peer should have
+// replaced them before.
+func (s *linkSet) tend(now time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for l, p := range s.links {
+		if now.After(p.Until) {
+			l.Drain()
+		}
+	}
+}
+
+// enforce ends the opaque connections that a new snapshot does not allow.
+func (s *linkSet) enforce(own *ownState) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for h := range s.held {
+		p := own.port(h.port)
+		if p != nil && !p.Access.Decide(h.identity).Allowed {
+			h.up.Abort(flow.Denied)
+		}
+	}
+}
+
+// active is the number of requests and connections under way.
+func (s *linkSet) active() (n int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for l := range s.links {
+		n += l.Active()
+	}
+	return n
+}

@@ -1,0 +1,124 @@
+package proxy
+
+import (
+	"context"
+	"net"
+	"net/netip"
+	"time"
+
+	"github.com/leno-mesh/leno/mesh"
+	"github.com/leno-mesh/leno/proxy/accept"
+	"github.com/leno-mesh/leno/proxy/balance"
+	"github.com/leno-mesh/leno/proxy/flow"
+)
+
+// outbound takes the connections of this workload's clients.
+type outbound struct {
+	*core
+	destinations *destinations
+	lookup       func(ctx context.Context, host string) ([]netip.Addr, error)
+}
+
+// connection is the loop of one connection: accept, route, and either the
+// request loop or an opaque pipe. Target is known when the connection was
+// redirected or came to a configured upstream; otherwise every request names
+// its own.
+func (o *outbound) connection(ctx context.Context, raw net.Conn, target mesh.Target) {
+	c := flow.NewConn(raw, o.buffers)
+	defer c.Free()
+	defer c.Close()
+	if target == (mesh.Target{}) {
+		if p, err := accept.Client(c, -1); err == nil && p == mesh.HTTP1 {
+			o.requests(ctx, c, nil)
+		}
+		return
+	}
+	d, err := o.destinations.acquire(target)
+	if err != nil {
+		o.failed(c, err)
+		return
+	}
+	defer o.destinations.release(d)
+	r, err := o.resolve(ctx, d)
+	if err != nil {
+		o.failed(c, err)
+		return
+	}
+	switch p, early, err := o.detect(ctx, c, d, r); {
+	case err != nil:
+		c.Abort()
+	case p == mesh.HTTP1:
+		o.requests(ctx, c, d)
+	default:
+		o.opaque(ctx, c, r, early)
+	}
+}
+
+// requests is the loop of one HTTP/1 connection.
+func (o *outbound) requests(ctx context.Context, c *flow.Conn, fixed *destination) {
+	x := newOutboundHTTP(o, c, fixed)
+	defer x.release()
+	for {
+		if err := x.caller.ReadRequest(&x.request); err != nil {
+			x.unreadable(err)
+			return
+		}
+		if x.request.Upgrade != "" || x.request.Form == flow.FormAuthority {
+			x.tunnel(ctx)
+			return
+		}
+		out := x.serve(ctx)
+		if out.Err != nil && out.Answered {
+			x.caller.Abort(out.Err.Reason)
+			return
+		}
+		if !out.Clean || !x.caller.Again() {
+			x.caller.Linger()
+			return
+		}
+		c.Shrink()
+	}
+}
+
+// serve is one request: route, then balance and send until an endpoint
+// answered or none is left that may be tried.
+func (x *outboundHTTP) serve(ctx context.Context) flow.Outcome {
+	start := time.Now()
+	r, err := x.route(ctx)
+	if err != nil {
+		return x.fail(flow.AsError(err, flow.UnknownDestination), nil)
+	}
+	timeout, set, failure := x.match(r)
+	if failure != nil {
+		return x.fail(failure, nil)
+	}
+	x.tried = x.tried[:0]
+	var last *flow.Error
+	for len(x.tried) < maxTries {
+		ep := set.Pick(x.clock(), random(), x.tried)
+		if ep == nil {
+			break
+		}
+		out := x.send(ctx, ep, timeout, last != nil)
+		x.note(ep, out, start)
+		if out.Err == nil || out.Answered || !x.again(out.Err) {
+			return x.finish(ep, out, start)
+		}
+		last = out.Err
+		x.tried = append(x.tried, ep)
+	}
+	if last == nil {
+		last = flow.NotHanded(flow.NoEndpoints, nil)
+	}
+	return x.fail(last, x.lastTried())
+}
+
+// send puts the request on its way to one endpoint and relays the answer.
+func (x *outboundHTTP) send(ctx context.Context, ep *balance.Endpoint[*instance], timeout time.Duration, fresh bool) flow.Outcome {
+	in := ep.Peer
+	ex, err := in.Exchange(ctx, in.where, in.httpTarget, fresh)
+	if err != nil {
+		return flow.Outcome{Err: flow.AsError(err, flow.ConnectFailed)}
+	}
+	return x.relay.Run(x.caller, ex, &x.request, timeout)
+}

@@ -1,0 +1,225 @@
+package proxy
+
+import (
+	"context"
+	"time"
+
+	"github.com/leno-mesh/leno/mesh"
+	"github.com/leno-mesh/leno/proxy/accept"
+	"github.com/leno-mesh/leno/proxy/balance"
+	"github.com/leno-mesh/leno/proxy/flow"
+	"github.com/leno-mesh/leno/proxy/http1"
+	"github.com/leno-mesh/leno/telemetry"
+)
+
+// connectWait bounds the wait for an application behind an opaque stream.
+const connectWait = 5 * time.Second
+
+// serverFirstMemory is how long it is remembered that a destination's server
+// speaks first. It only saves the grace; it decides nothing.
+const serverFirstMemory = 10 * time.Minute
+
+// early is a way to the server that was opened before the protocol was known.
+type early struct {
+	ep *balance.Endpoint[*instance]
+	up flow.Duplex
+}
+
+// detect finds out what the connection speaks. When the client keeps silent
+// the way to the server is opened early and comes back in early, unless the
+// protocol turned out to be HTTP.
+func (o *outbound) detect(ctx context.Context, c *flow.Conn, d *destination, r *resolved) (mesh.Protocol, *early, error) {
+	if r.Protocol == mesh.Opaque {
+		return mesh.Opaque, nil, nil
+	}
+	grace := accept.Grace
+	if o.clock() < time.Duration(d.early.Load()) {
+		grace = 0
+	}
+	p, err := accept.Client(c, grace)
+	if err != nil || p != mesh.Detect {
+		return p, nil, err
+	}
+	e, err := o.connect(ctx, r, true)
+	if err != nil {
+		// The client may still speak HTTP and deserve an answer with a reason.
+		p, cerr := accept.Client(c, -1)
+		if cerr != nil || p != mesh.HTTP1 {
+			return mesh.Detect, nil, err
+		}
+		return p, nil, nil
+	}
+	return o.watch(c, d, e)
+}
+
+func (o *outbound) watch(c *flow.Conn, d *destination, e *early) (mesh.Protocol, *early, error) {
+	w := accept.NewWatch(c, e.up)
+	p, by, err := w.Decide()
+	if err != nil || p == mesh.HTTP1 {
+		w.Forget()
+		e.ep.Neutral()
+		return p, nil, err
+	}
+	if by == accept.ByServer {
+		d.early.Store(int64(o.clock() + serverFirstMemory))
+	}
+	o.metrics.Counter("leno_detections_total", "Connections by what told their protocol.",
+		telemetry.Label{Name: "decided_by", Value: string(by)}).Add(1)
+	e.up = w.Opaque()
+	return p, e, nil
+}
+
+// connect opens an opaque connection to one of the destination's endpoints.
+func (o *outbound) connect(ctx context.Context, r *resolved, undecided bool) (*early, error) {
+	if r.Default < 0 {
+		return nil, flow.NotHanded(flow.NoBackend, nil)
+	}
+	return o.connectTo(ctx, r.sets[r.Default], r.target.String(), undecided)
+}
+
+func (o *outbound) connectTo(ctx context.Context, set *balance.Set[*instance], target string, undecided bool) (*early, error) {
+	var tried []*balance.Endpoint[*instance]
+	last := flow.NotHanded(flow.NoEndpoints, nil)
+	for len(tried) < maxTries {
+		ep := set.Pick(o.clock(), random(), tried)
+		if ep == nil {
+			break
+		}
+		where := ep.Peer.opaque
+		if undecided {
+			where = ep.Peer.undecided
+		}
+		start := time.Now()
+		cctx, cancel := context.WithTimeout(ctx, connectWait)
+		up, err := ep.Peer.Connect(cctx, where, target)
+		cancel()
+		if err == nil {
+			ep.Success(o.clock(), time.Since(start))
+			return &early{ep, up}, nil
+		}
+		last = flow.AsError(err, flow.ConnectFailed)
+		noteEndpoint(o.core, ep, last, 0)
+		if !last.NotHanded {
+			break
+		}
+		tried = append(tried, ep)
+	}
+	return nil, last
+}
+
+// opaque pipes a connection whose bytes are not looked at.
+func (o *outbound) opaque(ctx context.Context, c *flow.Conn, r *resolved, e *early) {
+	if e == nil {
+		var err error
+		if e, err = o.connect(ctx, r, false); err != nil {
+			o.failed(c, err)
+			return
+		}
+	}
+	o.pipe(c, e)
+}
+
+func (o *outbound) pipe(c *flow.Conn, e *early) {
+	t := e.ep.Peer.counters.TCP()
+	t.Open()
+	var n flow.Counts
+	err := flow.Pipe(flow.ConnDuplex{Conn: c}, e.up, o.buffers, &n)
+	closeTCP(t, &n, err)
+}
+
+func closeTCP(t *telemetry.TCP, n *flow.Counts, err error) {
+	t.Read(int(n.Up.Load()))    //nolint:gosec // bytes of one connection
+	t.Write(int(n.Down.Load())) //nolint:gosec // bytes of one connection
+	reason := ""
+	if err != nil {
+		reason = flow.PeerReset.String()
+	}
+	t.Close(reason)
+}
+
+// failed ends a connection for which there is nobody to give an answer to.
+func (o *outbound) failed(c *flow.Conn, err error) {
+	e := flow.AsError(err, flow.ConnectFailed)
+	o.metrics.Failed(telemetry.Outbound, e.Reason.String())
+	o.log.Info("connection refused", "direction", "outbound", "reason", e.Reason.String(), "error", e.Err)
+	c.Abort()
+}
+
+// tunnel serves a request that turns its connection into an opaque one:
+// Upgrade, whose head travels as it is, and CONNECT, after which detection
+// begins anew inside.
+func (x *outboundHTTP) tunnel(ctx context.Context) {
+	if x.request.Form == flow.FormAuthority && x.fixed == nil {
+		x.connectMethod(ctx)
+		return
+	}
+	r, err := x.route(ctx)
+	if err != nil {
+		x.fail(flow.AsError(err, flow.UnknownDestination), nil)
+		return
+	}
+	_, set, failure := x.match(r)
+	if failure != nil {
+		x.fail(failure, nil)
+		return
+	}
+	e, err := x.connectTo(ctx, set, r.target.String(), false)
+	if err != nil {
+		x.fail(flow.AsError(err, flow.ConnectFailed), nil)
+		return
+	}
+	if _, err := e.up.Write(rawHead(&x.request)); err != nil {
+		e.up.Abort(flow.PeerReset)
+		_ = e.up.Close()
+		x.conn.Abort()
+		return
+	}
+	x.pipe(x.conn, e)
+}
+
+// rawHead writes the head with the per-hop fields that ask for the change of
+// protocol. Its body, if any, follows in the stream.
+func rawHead(r *flow.Request) []byte {
+	head := r.AppendHead(nil)
+	if r.Upgrade != "" {
+		head = http1.AppendField(head, "Connection", "Upgrade")
+		head = http1.AppendField(head, "Upgrade", r.Upgrade)
+	}
+	if r.Length < 0 {
+		head = http1.AppendField(head, "Transfer-Encoding", "chunked")
+	}
+	return http1.AppendEnd(head)
+}
+
+// connectMethod answers CONNECT as a forward proxy does, and treats what
+// follows as a connection to the named target.
+func (x *outboundHTTP) connectMethod(ctx context.Context) {
+	t, err := targetOf(x.request.Authority)
+	if err != nil {
+		x.fail(flow.AsError(err, flow.BadRequest), nil)
+		return
+	}
+	d, err := x.destinations.acquire(t)
+	if err != nil {
+		x.fail(flow.AsError(err, flow.Overloaded), nil)
+		return
+	}
+	defer x.destinations.release(d)
+	r, err := x.resolve(ctx, d)
+	if err != nil {
+		x.fail(flow.AsError(err, flow.UnknownDestination), nil)
+		return
+	}
+	ok := flow.Response{Status: 200, Reason: "Connection established", Version: flow.HTTP11}
+	if x.caller.RespondTunnel(&ok) != nil {
+		return
+	}
+	switch p, e, err := x.detect(ctx, x.conn, d, r); {
+	case err != nil:
+		x.conn.Abort()
+	case p == mesh.HTTP1:
+		x.requests(ctx, x.conn, d)
+	default:
+		x.opaque(ctx, x.conn, r, e)
+	}
+}

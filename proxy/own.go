@@ -1,0 +1,117 @@
+package proxy
+
+import (
+	"context"
+	"net"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+
+	"github.com/leno-mesh/leno/mesh"
+	"github.com/leno-mesh/leno/proxy/flow"
+	"github.com/leno-mesh/leno/proxy/send"
+	"github.com/leno-mesh/leno/telemetry"
+)
+
+// own is what this proxy knows about its own workload: the inbound snapshot
+// with the connections to the application that it needs.
+type own struct {
+	current atomic.Pointer[ownState]
+	ready   chan struct{} // closed with the first snapshot
+
+	mu sync.Mutex // serialises apply
+}
+
+type ownState struct {
+	*mesh.Inbound
+	ports map[uint16]*ownPort
+}
+
+// ownPort is one port of the workload that may be called.
+type ownPort struct {
+	mesh.Port
+	app     *send.HTTP
+	service string
+}
+
+func newOwn() *own { return &own{ready: make(chan struct{})} }
+
+// inbound gives the snapshot, or nil before the first.
+func (o *own) inbound() *mesh.Inbound {
+	if s := o.current.Load(); s != nil {
+		return s.Inbound
+	}
+	return nil
+}
+
+// apply builds what a new snapshot needs and swaps one pointer. Ports that
+// stay keep their connections.
+func (o *own) apply(m *mesh.Inbound, pool func(mesh.Port) *send.HTTP) error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	was := o.current.Load()
+	next := &ownState{Inbound: m, ports: make(map[uint16]*ownPort, len(m.Ports))}
+	for _, p := range m.Ports {
+		op := &ownPort{Port: p}
+		if len(p.Services) > 0 {
+			op.service = p.Services[0].String()
+		}
+		if old := was.port(p.Number); old != nil && old.Target == p.Target {
+			op.app = old.app
+		} else {
+			op.app = pool(p)
+		}
+		next.ports[p.Number] = op
+	}
+	o.current.Store(next)
+	if was == nil {
+		close(o.ready)
+		return nil
+	}
+	for n, old := range was.ports {
+		if now := next.ports[n]; now == nil || now.app != old.app {
+			old.app.Close()
+		}
+	}
+	return nil
+}
+
+func (s *ownState) port(n uint16) *ownPort {
+	if s == nil {
+		return nil
+	}
+	return s.ports[n]
+}
+
+// dialApp connects to the application from the workload's own address, never
+// from loopback unless that is where it listens: databases trust loopback.
+func dialApp(ctx context.Context, to netip.AddrPort) (net.Conn, error) {
+	d := net.Dialer{Timeout: appConnectTimeout}
+	if !to.Addr().IsLoopback() {
+		d.LocalAddr = &net.TCPAddr{IP: to.Addr().AsSlice()}
+	}
+	return d.DialContext(ctx, "tcp", to.String())
+}
+
+// judge decides whether a caller may use a port, and counts the decision.
+func (c *core) judge(p *ownPort, caller mesh.Identity, tcp bool) mesh.Decision {
+	d := p.Access.Decide(caller)
+	if len(p.Access.Policies) == 0 {
+		return d
+	}
+	e := telemetry.Edge{Direction: telemetry.Inbound, TLS: caller != "", ClientID: caller, DstService: p.service}
+	a := c.metrics.Authz(e, tcp, d.Rule)
+	if d.Allowed {
+		a.Allow()
+	} else {
+		a.Deny()
+	}
+	if d.AuditDenied != "" {
+		c.metrics.Authz(e, tcp, d.AuditDenied).AuditDeny()
+		c.log.Info("would be denied", "policy", d.AuditDenied, "client", caller, "port", p.Number)
+	}
+	if !d.Allowed {
+		c.log.Info("denied", "policy", d.Rule, "client", caller, "port", p.Number, "reason", flow.Denied.String())
+	}
+	return d
+}

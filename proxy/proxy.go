@@ -1,0 +1,327 @@
+package proxy
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/leno-mesh/leno/identity"
+	"github.com/leno-mesh/leno/mesh"
+	"github.com/leno-mesh/leno/proxy/accept"
+	"github.com/leno-mesh/leno/proxy/flow"
+	"github.com/leno-mesh/leno/proxy/http1"
+	"github.com/leno-mesh/leno/proxy/identify"
+	"github.com/leno-mesh/leno/proxy/link"
+	"github.com/leno-mesh/leno/proxy/send"
+	"github.com/leno-mesh/leno/telemetry"
+)
+
+// Defaults of Config.
+const (
+	defaultMaxConns = 16384
+	defaultDrain    = 30 * time.Second
+)
+
+// Upstream is a local port that leads to one destination, for any protocol.
+type Upstream struct {
+	Listen netip.AddrPort
+	Target mesh.Target
+}
+
+// Config is what a proxy is given at its start. Listeners are opened by New.
+type Config struct {
+	// Inbound listens for links and redirected traffic, Outbound for this
+	// workload's clients.
+	Inbound  netip.AddrPort
+	Outbound []netip.AddrPort
+	// Redirected says that connections to the listeners may have been
+	// captured, so that their original destination counts.
+	Redirected bool
+	Upstreams  []Upstream
+	// Ports that are never targets, besides the listeners' own.
+	OwnPorts []uint16
+
+	Identity *identity.Source
+	Metrics  *telemetry.Registry
+	Access   telemetry.AccessLog
+	Log      *slog.Logger
+	Limits   http1.Limits
+	Link     link.Config
+	// MaxConns bounds the connections of each listener. Default 16384.
+	MaxConns int
+	// DrainTimeout bounds the time from the end of Run's context to the end
+	// of the last connection. Default 30 s.
+	DrainTimeout time.Duration
+	// Watch and Unwatch tell the subscription what this proxy calls.
+	Watch, Unwatch func(mesh.Target)
+}
+
+// Proxy is one data plane. It takes snapshots as a subscribe.Handler does.
+type Proxy struct {
+	cfg      Config
+	core     *core
+	inbound  *inbound
+	outbound *outbound
+	peers    *send.Peers
+
+	listeners []*accept.Listener
+}
+
+// New opens the listeners and builds both sides. Nothing is served before Run.
+func New(cfg Config) (*Proxy, error) {
+	if cfg.MaxConns == 0 {
+		cfg.MaxConns = defaultMaxConns
+	}
+	if cfg.DrainTimeout == 0 {
+		cfg.DrainTimeout = defaultDrain
+	}
+	p := &Proxy{cfg: cfg}
+	p.core = &core{
+		log: cfg.Log, buffers: &flow.Buffers{}, metrics: cfg.Metrics, access: cfg.Access,
+		limits: cfg.Limits, own: newOwn(), started: time.Now(), ports: ownPorts(cfg),
+		listens: map[netip.Addr]bool{cfg.Inbound.Addr(): true},
+	}
+	sessions := tls.NewLRUClientSessionCache(1024)
+	p.peers = send.NewPeers(send.PeersConfig{
+		Dial: dialPeer, Link: cfg.Link, Buffers: p.core.buffers,
+		HTTP: send.HTTPConfig{Limits: cfg.Limits},
+		Handshake: func(ctx context.Context, c net.Conn, e mesh.Endpoint) (net.Conn, time.Time, error) {
+			t, peer, err := identify.Dialled(ctx, cfg.Identity, sessions, c, e)
+			return t, peer.Until, err
+		},
+	})
+	p.buildOutbound()
+	p.buildInbound()
+	if err := p.listen(); err != nil {
+		p.close()
+		return nil, err
+	}
+	return p, nil
+}
+
+func (p *Proxy) buildOutbound() {
+	d := &destinations{
+		peers: p.peers, clock: p.core.clock, watch: p.cfg.Watch, unwatch: p.cfg.Unwatch,
+		m: make(map[mesh.Target]*destination),
+	}
+	d.counters = p.outboundCounters
+	p.outbound = &outbound{core: p.core, destinations: d, lookup: systemLookup}
+}
+
+func (p *Proxy) outboundCounters(d *mesh.Destination, e mesh.Endpoint) *counters {
+	edge := telemetry.Edge{
+		Direction: telemetry.Outbound, TLS: e.Meshed(), ServerID: e.Identity, Authority: d.Target.String(),
+		DstNamespace: d.Service.Namespace, DstService: d.Service.Name, DstPod: e.Name,
+	}
+	if !edge.TLS {
+		edge.NoTLSReason = "not_meshed"
+	}
+	if own := p.core.own.inbound(); own != nil {
+		edge.ClientID = own.Identity
+	}
+	return &counters{metrics: p.cfg.Metrics, edge: edge}
+}
+
+func (p *Proxy) buildInbound() {
+	config := p.cfg.Identity.ServerTLS(link.ALPN)
+	p.inbound = &inbound{
+		core: p.core, link: p.cfg.Link, strangers: strangers{pool: p.appPool},
+		identify: func(ctx context.Context, c net.Conn) (net.Conn, identify.Peer, error) {
+			if t, ok := c.(*net.TCPConn); ok {
+				_ = link.Tune(t)
+			}
+			return identify.Accepted(ctx, config, p.cfg.Identity, c)
+		},
+	}
+}
+
+func (p *Proxy) appPool(port mesh.Port) *send.HTTP {
+	return send.NewHTTP(send.HTTPConfig{
+		App: true, Limits: p.cfg.Limits, Buffers: p.core.buffers,
+		Dial: func(ctx context.Context) (net.Conn, error) { return dialApp(ctx, port.Target) },
+	})
+}
+
+// dialPeer connects to another proxy, or to an unmeshed endpoint.
+func dialPeer(ctx context.Context, to netip.AddrPort) (net.Conn, error) {
+	d := net.Dialer{Timeout: time.Second}
+	c, err := d.DialContext(ctx, "tcp", to.String())
+	if t, ok := c.(*net.TCPConn); ok {
+		_ = link.Tune(t)
+	}
+	return c, err
+}
+
+func ownPorts(cfg Config) map[uint16]bool {
+	ports := map[uint16]bool{cfg.Inbound.Port(): true}
+	for _, a := range cfg.Outbound {
+		ports[a.Port()] = true
+	}
+	for _, n := range cfg.OwnPorts {
+		ports[n] = true
+	}
+	return ports
+}
+
+// listen opens every listener.
+func (p *Proxy) listen() error {
+	add := func(at netip.AddrPort, what string, serve func(context.Context, net.Conn)) error {
+		l, err := net.Listen("tcp", at.String())
+		if err != nil {
+			return fmt.Errorf("listen for %s: %w; is another proxy running at this address?", what, err)
+		}
+		tracked := func(ctx context.Context, c net.Conn) {
+			p.core.conns.add(c)
+			defer p.core.conns.remove(c)
+			serve(ctx, c)
+		}
+		p.listeners = append(p.listeners, &accept.Listener{Listener: l, Serve: tracked, Max: p.cfg.MaxConns})
+		return nil
+	}
+	if err := add(p.cfg.Inbound, "links", func(ctx context.Context, c net.Conn) {
+		p.inbound.connection(ctx, c, p.redirected(c))
+	}); err != nil {
+		return err
+	}
+	for _, at := range p.cfg.Outbound {
+		if err := add(at, "clients", func(ctx context.Context, c net.Conn) {
+			p.outbound.connection(ctx, c, targetAt(p.redirected(c)))
+		}); err != nil {
+			return err
+		}
+	}
+	for _, u := range p.cfg.Upstreams {
+		if err := add(u.Listen, "upstream "+u.Target.String(), func(ctx context.Context, c net.Conn) {
+			p.outbound.connection(ctx, c, u.Target)
+		}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (p *Proxy) redirected(c net.Conn) netip.AddrPort {
+	if !p.cfg.Redirected {
+		return netip.AddrPort{}
+	}
+	return accept.RedirectedTo(c)
+}
+
+func targetAt(a netip.AddrPort) mesh.Target {
+	if !a.IsValid() {
+		return mesh.Target{}
+	}
+	return mesh.Target{Addr: a.Addr(), Port: a.Port()}
+}
+
+// Run serves until ctx ends, drains, and then ends what is left. Draining
+// refuses no request of this workload's clients: its application may still
+// need them to finish.
+func (p *Proxy) Run(ctx context.Context) error {
+	serving, force := context.WithCancel(context.WithoutCancel(ctx))
+	defer force()
+	accepting, stop := context.WithCancel(serving)
+	defer stop()
+	group, gctx := errgroup.WithContext(accepting)
+	for _, l := range p.listeners {
+		group.Go(func() error { return l.Run(gctx, serving) })
+	}
+	group.Go(func() error { return p.tend(gctx) })
+	group.Go(func() error {
+		select {
+		case <-ctx.Done():
+			p.drain(serving)
+		case <-gctx.Done():
+		}
+		stop()
+		force()
+		p.core.conns.close()
+		return nil
+	})
+	err := group.Wait()
+	p.peers.Close()
+	if errors.Is(err, context.Canceled) {
+		err = nil
+	}
+	return err
+}
+
+// drain asks peers for no more streams and waits until what they sent has
+// been answered, at most for the drain time.
+func (p *Proxy) drain(ctx context.Context) {
+	p.core.draining.Store(true)
+	p.inbound.links.drain()
+	deadline := time.NewTimer(p.cfg.DrainTimeout)
+	defer deadline.Stop()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for p.inbound.links.active() > 0 {
+		select {
+		case <-tick.C:
+		case <-deadline.C:
+			p.cfg.Log.Warn("drain time is over; ending what is left", "streams", p.inbound.links.active())
+			return
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// tend does once a second what nobody waits for.
+func (p *Proxy) tend(ctx context.Context) error {
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case now := <-tick.C:
+			p.outbound.destinations.tend(p.core.clock())
+			p.peers.Tend(now)
+			p.inbound.links.tend(now)
+		}
+	}
+}
+
+func (p *Proxy) close() {
+	for _, l := range p.listeners {
+		_ = l.Listener.Close()
+	}
+	p.peers.Close()
+}
+
+// Ready is closed when the proxy holds its own snapshot.
+func (p *Proxy) Ready() <-chan struct{} { return p.core.own.ready }
+
+// Inbound takes this workload's own snapshot.
+func (p *Proxy) Inbound(m *mesh.Inbound) error {
+	if err := p.core.own.apply(m, p.appPool); err != nil {
+		return err
+	}
+	p.inbound.links.enforce(p.core.own.current.Load())
+	return nil
+}
+
+// Destination takes the description of a watched target.
+func (p *Proxy) Destination(m *mesh.Destination) error { return p.outbound.destinations.apply(m) }
+
+// Bundle takes the trust anchors.
+func (p *Proxy) Bundle(b mesh.Bundle) error { return p.cfg.Identity.SetBundle(b) }
+
+// Believes gives what the proxy knows, for the debug page.
+type Believes struct {
+	Inbound      *mesh.Inbound
+	Destinations []*mesh.Destination
+}
+
+// Snapshot gives what the proxy believes now.
+func (p *Proxy) Snapshot() Believes {
+	return Believes{p.core.own.inbound(), p.outbound.destinations.snapshot()}
+}

@@ -1,0 +1,106 @@
+package proxy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"strings"
+	"time"
+
+	"github.com/leno-mesh/leno/mesh"
+	"github.com/leno-mesh/leno/proxy/balance"
+	"github.com/leno-mesh/leno/proxy/flow"
+	"github.com/leno-mesh/leno/proxy/route"
+)
+
+// lookupTTL is how long the addresses of an outside name are used.
+const lookupTTL = 30 * time.Second
+
+// plainRoute is a destination that no door knows and that may be called in
+// plain text.
+type plainRoute struct {
+	*resolved
+	until time.Duration // on the proxy's clock; outside names are looked up again
+}
+
+// resolve gives what the control plane knows about a destination. What nobody
+// knows fails inside the mesh's own networks and under its names, since it may
+// be meshed; elsewhere it is passed plainly, and counted.
+func (o *outbound) resolve(ctx context.Context, d *destination) (*resolved, error) {
+	r, err := d.await(ctx)
+	if err == nil && r.Kind != mesh.DestinationUnknown {
+		return r, nil
+	}
+	if p := d.plain.Load(); p != nil && o.clock() < p.until {
+		return p.resolved, nil
+	}
+	addrs, ok := o.outside(ctx, d.target)
+	if !ok {
+		if err == nil {
+			err = flow.NotHanded(flow.UnknownDestination, errors.New(d.target.String()))
+		}
+		return nil, err
+	}
+	p, err := o.plain(d.target, addrs)
+	if err != nil {
+		return nil, err
+	}
+	d.plain.Store(p)
+	return p.resolved, nil
+}
+
+// outside gives the addresses of a target if all of them are outside the
+// mesh's networks and none is this proxy.
+func (o *outbound) outside(ctx context.Context, t mesh.Target) ([]netip.Addr, bool) {
+	own := o.own.inbound()
+	if own == nil || o.ports[t.Port] && t.Addr.IsLoopback() {
+		return nil, false
+	}
+	addrs := []netip.Addr{t.Addr}
+	if t.Host != "" {
+		if meshName(t.Host, own.ClusterDomain) {
+			return nil, false
+		}
+		var err error
+		if addrs, err = o.lookup(ctx, t.Host); err != nil {
+			return nil, false
+		}
+	}
+	for _, a := range addrs {
+		for _, n := range own.Networks {
+			if n.Contains(a.Unmap()) {
+				return nil, false
+			}
+		}
+	}
+	return addrs, len(addrs) > 0
+}
+
+// meshName says whether a name can only be one of the mesh's.
+func meshName(host, clusterDomain string) bool {
+	return !strings.Contains(host, ".") || strings.HasSuffix(host, ".svc") ||
+		clusterDomain != "" && strings.HasSuffix(host, ".svc."+clusterDomain)
+}
+
+func (o *outbound) plain(t mesh.Target, addrs []netip.Addr) (*plainRoute, error) {
+	m := &mesh.Destination{Target: t, Port: t.Port, Sets: []mesh.EndpointSet{{Port: t.Port}}}
+	for _, a := range addrs {
+		m.Sets[0].Endpoints = append(m.Sets[0].Endpoints, mesh.Endpoint{Addr: netip.AddrPortFrom(a.Unmap(), t.Port)})
+	}
+	table, err := route.NewTable(m)
+	if err != nil {
+		return nil, fmt.Errorf("plain route to %v: %w", t, err)
+	}
+	set := balance.NewSet(func(e mesh.Endpoint) *instance { return o.destinations.instance(m, e) })
+	set.Update(o.clock(), m.Sets[0].Endpoints)
+	r := &resolved{Destination: m, target: t, table: table, sets: []*balance.Set[*instance]{set}}
+	return &plainRoute{r, o.clock() + lookupTTL}, nil
+}
+
+func systemLookup(ctx context.Context, host string) ([]netip.Addr, error) {
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+	defer cancel()
+	return net.DefaultResolver.LookupNetIP(ctx, "ip", host)
+}
