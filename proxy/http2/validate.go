@@ -30,32 +30,36 @@ func scan(fields []Field) (message, Kind) {
 			continue
 		}
 		regular = true
-		switch c {
-		case classPlain:
-		case classBadName:
-			return m, KindName
-		case classConnection:
-			return m, KindConnectionField
-		case classTE:
-			if !strings.EqualFold(f.Value, "trailers") {
-				return m, KindConnectionField
-			}
-		case classHost:
-			if m.host >= 0 {
-				return m, KindAuthority
-			}
-			m.host = i
-		case classContentLength:
-			if m.contentLength >= 0 {
-				return m, KindContentLength
-			}
-			if _, ok := parseLength(f.Value); !ok {
-				return m, KindContentLength
-			}
-			m.contentLength = i
+		if kind := m.regular(f, c, i); kind != 0 {
+			return m, kind
 		}
 	}
 	return m, 0
+}
+
+// regular checks a field that is not a pseudo field.
+func (m *message) regular(f *Field, c class, i int) Kind {
+	switch c {
+	case classBadName:
+		return KindName
+	case classConnection:
+		return KindConnectionField
+	case classTE:
+		if !strings.EqualFold(f.Value, "trailers") {
+			return KindConnectionField
+		}
+	case classHost:
+		if m.host >= 0 {
+			return KindAuthority
+		}
+		m.host = i
+	case classContentLength:
+		if _, ok := parseLength(f.Value); !ok || m.contentLength >= 0 {
+			return KindContentLength
+		}
+		m.contentLength = i
+	}
+	return 0
 }
 
 // pseudo notes a pseudo field; false when it is unknown or was there already.
@@ -102,7 +106,7 @@ func (m *message) request(fields []Field) Kind {
 		return KindPseudo
 	}
 	method := fields[m.method].Value
-	if method == "" || !allIn(method, charToken) {
+	if !validToken(method) {
 		return KindPseudo
 	}
 	if method == "CONNECT" && m.protocol < 0 {
@@ -116,6 +120,9 @@ func (m *message) request(fields []Field) Kind {
 	}
 	scheme, path := fields[m.scheme].Value, fields[m.path].Value
 	if !validScheme(scheme) || !allIn(path, charVisible) {
+		return KindPseudo
+	}
+	if m.protocol >= 0 && !validToken(fields[m.protocol].Value) {
 		return KindPseudo
 	}
 	web := strings.EqualFold(scheme, "http") || strings.EqualFold(scheme, "https")

@@ -117,6 +117,8 @@ func allIn(s string, set uint8) bool {
 
 func validName(s string) bool { return len(s) > 0 && allIn(s, charName) }
 
+func validToken(s string) bool { return len(s) > 0 && allIn(s, charToken) }
+
 // validValue is stricter than RFC 9113, section 8.2.1: no control characters
 // but tabs, since they have no meaning and next hops disagree about them.
 func validValue(s string) bool {

@@ -55,8 +55,10 @@ func TestValidateRequest(t *testing.T) {
 		{":method=CONNECT|:authority=a|:path=/", KindPseudo},
 		{":method=CONNECT|:scheme=http|:authority=a", KindPseudo},
 		{":method=CONNECT|:protocol=websocket|:authority=a", KindPseudo},
+		{":method=CONNECT|:protocol=|:scheme=https|:authority=a|:path=/", KindPseudo},
+		{":method=CONNECT|:protocol=web socket|:scheme=https|:authority=a|:path=/", KindPseudo},
 		{":method=CONNECT|host=a", KindAuthority},
-		{":method=CONNECT|:protocol=websocket|:scheme=https|host=a|:path=/", KindPseudo},
+		{":method=CONNECT|:protocol=websocket|:scheme=https|:path=/|host=a", KindAuthority},
 
 		{":method=GET|:scheme=http|:path=/", KindAuthority},
 		{":method=GET|:scheme=http|:authority=|:path=/", KindAuthority},
