@@ -42,13 +42,16 @@ func (h *httpConn) Send(r *flow.Request, body []byte, end bool) error {
 	case r.Length < 0:
 		kind = http1.BodyChunked
 		out = http1.AppendField(out, "Transfer-Encoding", "chunked")
-	case end:
+	case r.Length == 0:
 		kind = http1.BodyNone
 	}
-	out = http1.AppendEnd(out)
-	h.conn.SetOut(append(out, body...))
-	h.sink.Start(h.conn, kind, r.Length-int64(len(body)))
-	if err := h.conn.Flush(); err != nil {
+	h.conn.SetOut(http1.AppendEnd(out))
+	h.sink.Start(h.conn, kind, r.Length)
+	err := h.sink.Write(body, end)
+	if err == nil && !end {
+		err = h.conn.Flush()
+	}
+	if err != nil {
 		return h.failed(err)
 	}
 	return nil
