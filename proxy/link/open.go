@@ -81,13 +81,14 @@ func sensitive(f *http2.Field) bool {
 		return false
 	}
 	switch len(f.Name) {
-	case len("cookie"), len("set-cookie"), len("authorization"), len("proxy-authorization"):
-	default:
-		return false
-	}
-	switch strings.ToLower(f.Name) {
-	case "cookie", "set-cookie", "authorization", "proxy-authorization":
-		return true
+	case len("cookie"):
+		return strings.EqualFold(f.Name, "cookie")
+	case len("set-cookie"):
+		return strings.EqualFold(f.Name, "set-cookie")
+	case len("authorization"):
+		return strings.EqualFold(f.Name, "authorization")
+	case len("proxy-authorization"):
+		return strings.EqualFold(f.Name, "proxy-authorization")
 	}
 	return false
 }

@@ -20,6 +20,7 @@ type httpConn struct {
 	sink   flow.HTTP1Writer
 	verb   http1.Verb
 
+	probe     *probe
 	reused    bool      // it carried a request before this one
 	idleUntil time.Time // when the server may close it, or zero
 	keepAlive bool

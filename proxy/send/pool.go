@@ -173,28 +173,43 @@ func (h *httpConn) usable() bool {
 	if !h.idleUntil.IsZero() && time.Now().After(h.idleUntil) {
 		return false
 	}
-	return quiet(h.conn.Conn)
+	if h.probe == nil {
+		h.probe = newProbe(h.conn.Conn)
+	}
+	return h.probe == nil || h.probe.isQuiet()
 }
 
-// quiet looks without waiting whether nothing has arrived on c, an end
-// included.
-func quiet(c net.Conn) bool {
+// probe looks at a connection without waiting. It is made once for each
+// connection, so that looking costs one system call and no allocation.
+type probe struct {
+	raw   syscall.RawConn
+	look  func(fd uintptr) bool
+	quiet bool
+}
+
+func newProbe(c net.Conn) *probe {
 	sc, ok := c.(syscall.Conn)
 	if !ok {
-		return true
+		return nil
 	}
 	raw, err := sc.SyscallConn()
 	if err != nil {
-		return false
+		return nil
 	}
-	still := false
-	err = raw.Read(func(fd uintptr) bool {
+	p := &probe{raw: raw}
+	p.look = func(fd uintptr) bool {
 		var b [1]byte
 		_, _, e := syscall.Recvfrom(int(fd), b[:], syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
-		still = e == syscall.EAGAIN
+		p.quiet = e == syscall.EAGAIN
 		return true
-	})
-	return err == nil && still
+	}
+	return p
+}
+
+// isQuiet says whether nothing has arrived, an end included.
+func (p *probe) isQuiet() bool {
+	p.quiet = false
+	return p.raw.Read(p.look) == nil && p.quiet
 }
 
 func isTimeout(err error) bool {

@@ -3,6 +3,7 @@ package send
 import (
 	"context"
 	"errors"
+	"io"
 	"sync"
 
 	"github.com/leno-mesh/leno/proxy/flow"
@@ -109,8 +110,7 @@ func streamFailed(err error) *flow.Error {
 // Next is part of flow.Body.
 func (s *streamExchange) Next() ([]byte, error) {
 	p, err := s.stream.Next()
-	var se *link.StreamError
-	if errors.As(err, &se) {
+	if err != nil && err != io.EOF { //nolint:errorlint // the stream gives io.EOF itself; errors.Is would cost
 		return p, s.failed(err)
 	}
 	return p, err
