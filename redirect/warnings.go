@@ -11,10 +11,10 @@ import (
 // proxyProgram is the only program that should run as the proxy's user.
 const proxyProgram = "leno-proxy"
 
-// Warnings names the processes of the calling thread's network namespace that run as the
-// proxy's user without being the proxy. Nothing that they send is captured, so
-// it travels without the mesh. It looks at what /proc shows of running
-// processes, and is silent about what it may not see.
+// Warnings names the processes that run as the proxy's user without being the
+// proxy, in the network namespace of the calling thread. Nothing that they send
+// is captured, so it travels without the mesh. Warnings looks at what /proc
+// shows of running processes, and is silent about what it may not see.
 func Warnings(c Config) []string {
 	return warnings("/proc", c.withDefaults().ProxyUID)
 }
