@@ -1,0 +1,137 @@
+// Package admin is a proxy's own small HTTP server: whether it lives, whether
+// it is ready, its metrics, and, on loopback only, what it believes and the
+// level of its log.
+package admin
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"time"
+)
+
+// Config says what the server shows.
+type Config struct {
+	// Listen is the workload's address; everybody may see what is served
+	// there.
+	Listen netip.AddrPort
+	// Ready gives what is missing, "" when nothing is.
+	Ready func() string
+	// Metrics writes the Prometheus text form.
+	Metrics func(io.Writer) error
+	// Snapshot gives what the proxy believes; it is written as JSON.
+	Snapshot func() any
+	// Level is the level of the log; it can be set on loopback.
+	Level *slog.LevelVar
+}
+
+// Server serves the admin pages.
+type Server struct {
+	cfg      Config
+	listener net.Listener
+	http     *http.Server
+}
+
+// New opens the listener.
+func New(cfg Config) (*Server, error) {
+	l, err := net.Listen("tcp", cfg.Listen.String())
+	if err != nil {
+		return nil, fmt.Errorf("listen for admin pages: %w; is another proxy running at this address?", err)
+	}
+	s := &Server{cfg: cfg, listener: l}
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /live", s.live)
+	mux.HandleFunc("GET /ready", s.ready)
+	mux.HandleFunc("GET /metrics", s.metrics)
+	mux.HandleFunc("GET /debug/snapshot", loopback(s.snapshot))
+	mux.HandleFunc("GET /debug/log-level", loopback(s.level))
+	mux.HandleFunc("PUT /debug/log-level", loopback(s.setLevel))
+	s.http = &http.Server{
+		Handler: mux, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second,
+		WriteTimeout: 30 * time.Second, IdleTimeout: time.Minute, MaxHeaderBytes: 16 << 10,
+	}
+	return s, nil
+}
+
+// Addr is where the server listens.
+func (s *Server) Addr() net.Addr { return s.listener.Addr() }
+
+// Run serves until ctx ends.
+func (s *Server) Run(ctx context.Context) error {
+	stop := context.AfterFunc(ctx, func() { _ = s.http.Close() })
+	defer stop()
+	if err := s.http.Serve(s.listener); !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("admin server: %w", err)
+	}
+	return nil
+}
+
+func (s *Server) live(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "live\n") }
+
+func (s *Server) ready(w http.ResponseWriter, _ *http.Request) {
+	if missing := s.cfg.Ready(); missing != "" {
+		http.Error(w, "waiting for "+missing, http.StatusServiceUnavailable)
+		return
+	}
+	_, _ = io.WriteString(w, "ready\n")
+}
+
+func (s *Server) metrics(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
+	_ = s.cfg.Metrics(w) // a reader that went away is not ours to report
+}
+
+func (s *Server) snapshot(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Content-Type", "application/json")
+	enc := json.NewEncoder(w)
+	enc.SetIndent("", "  ")
+	_ = enc.Encode(s.cfg.Snapshot())
+}
+
+func (s *Server) level(w http.ResponseWriter, _ *http.Request) {
+	fmt.Fprintln(w, s.cfg.Level.Level())
+}
+
+func (s *Server) setLevel(w http.ResponseWriter, r *http.Request) {
+	text, err := io.ReadAll(io.LimitReader(r.Body, 64))
+	if err == nil {
+		err = s.cfg.Level.UnmarshalText(text)
+	}
+	if err != nil {
+		http.Error(w, "want one of debug, info, warn, error", http.StatusBadRequest)
+		return
+	}
+	s.level(w, r)
+}
+
+// loopback refuses everybody who is not on this machine's loopback, and pages
+// of browsers that were tricked into asking.
+func loopback(h http.HandlerFunc) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		from, err := netip.ParseAddrPort(r.RemoteAddr)
+		if err != nil || !from.Addr().Unmap().IsLoopback() || !localName(r.Host) || r.Header.Get("Origin") != "" {
+			http.Error(w, "only from this machine's loopback", http.StatusForbidden)
+			return
+		}
+		h(w, r)
+	}
+}
+
+// localName says whether a Host field names an address rather than a name
+// that somebody may have pointed at loopback.
+func localName(host string) bool {
+	if h, _, err := net.SplitHostPort(host); err == nil {
+		host = h
+	}
+	if host == "localhost" {
+		return true
+	}
+	_, err := netip.ParseAddr(host)
+	return err == nil
+}
