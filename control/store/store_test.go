@@ -28,6 +28,8 @@ type world struct {
 	cfg   Config
 	store *Store
 	stop  func()
+
+	processes []*process
 }
 
 // inWorld plays a script with a running store.
@@ -37,8 +39,13 @@ func inWorld(t *testing.T, cfg Config, script func(*world)) {
 	synctest.Test(t, func(t *testing.T) {
 		w := &world{t: t, cfg: cfg}
 		w.open()
+		defer func() {
+			w.close()
+			for _, p := range w.processes {
+				p.kill()
+			}
+		}()
 		script(w)
-		w.close()
 	})
 }
 
@@ -98,7 +105,7 @@ func (w *world) proxy(service, instance string) *process {
 	})
 	go func() { _ = pusher.Run(ctx); close(dead) }()
 	p := &process{Registry: reg, kill: func() { cancel(); <-dead }}
-	w.t.Cleanup(p.kill)
+	w.processes = append(w.processes, p)
 	return p
 }
 
