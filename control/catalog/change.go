@@ -35,6 +35,21 @@ const (
 	kindWorkload
 )
 
+func (r ref) drop() Change {
+	switch r.kind {
+	case kindService:
+		return DropService{mesh.ServiceName(r.key)}
+	case kindSlice:
+		return DropEndpointSlice{r.key}
+	case kindRoute:
+		return DropRoute{r.key}
+	case kindPolicy:
+		return DropPolicy{r.key}
+	default:
+		return DropWorkload{mesh.WorkloadID(r.key.Name)}
+	}
+}
+
 // The changes that add a resource or replace one.
 type (
 	PutService       struct{ Service Service }

@@ -86,27 +86,44 @@ func (ix *Index) Difference(door string, all []Change) []Change {
 		keep[c.ref()] = true
 	}
 	var batch []Change
-	drop := func(owner string, c Change) {
-		if owner == door && !keep[c.ref()] {
-			batch = append(batch, c)
+	for _, c := range ix.All(door) {
+		if r := c.ref(); !keep[r] {
+			batch = append(batch, r.drop())
 		}
 	}
-	for k, v := range ix.services.all() {
-		drop(v.Door, DropService{k})
-	}
-	for k, v := range ix.slices.all() {
-		drop(v.Door, DropEndpointSlice{k})
-	}
-	for k, v := range ix.routes.all() {
-		drop(v.Door, DropRoute{k})
-	}
-	for k, v := range ix.policies.all() {
-		drop(v.Door, DropPolicy{k})
-	}
-	for k, v := range ix.workloads.all() {
-		drop(v.Door, DropWorkload{k})
-	}
 	return append(batch, all...)
+}
+
+// All gives everything that a door brought, as the changes that bring it, in
+// no order.
+func (ix *Index) All(door string) []Change {
+	var all []Change
+	for _, v := range ix.services.all() {
+		if v.Door == door {
+			all = append(all, PutService{*v})
+		}
+	}
+	for _, v := range ix.slices.all() {
+		if v.Door == door {
+			all = append(all, PutEndpointSlice{*v})
+		}
+	}
+	for _, v := range ix.routes.all() {
+		if v.Door == door {
+			all = append(all, PutRoute{*v})
+		}
+	}
+	for _, v := range ix.policies.all() {
+		if v.Door == door {
+			all = append(all, PutPolicy{*v})
+		}
+	}
+	for _, v := range ix.workloads.all() {
+		if v.Door == door {
+			all = append(all, PutWorkload{*v})
+		}
+	}
+	return all
 }
 
 func (ix *Index) freeze() {
