@@ -22,8 +22,9 @@ func (s *Stream) Head(ctx context.Context) (fields []http2.Field, end bool, err 
 		if s.nextHead < len(s.heads) {
 			h := s.heads[s.nextHead]
 			s.nextHead++
+			fields := s.fields[h.from:h.to:h.to]
 			s.mu.Unlock()
-			return s.fields[h.from:h.to:h.to], h.end, nil
+			return fields, h.end, nil
 		}
 		if s.err != nil || s.ended {
 			err := s.end()
