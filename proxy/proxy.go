@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"slices"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -47,6 +48,11 @@ type Config struct {
 	Upstreams  []Upstream
 	// Ports that are never targets, besides the listeners' own.
 	OwnPorts []uint16
+
+	// ClientUID are the users whose connections the outbound side takes,
+	// besides root; none means every user's. It keeps one user of a machine
+	// from using another's identity.
+	ClientUID []uint32
 
 	Identity *identity.Source
 	Metrics  *telemetry.Registry
@@ -192,19 +198,39 @@ func (p *Proxy) listen() error {
 	}
 	for _, at := range p.cfg.Outbound {
 		if err := add(at, "clients", func(ctx context.Context, c net.Conn) {
-			p.outbound.connection(ctx, c, targetAt(p.redirected(c)))
+			if p.mayUse(c) {
+				p.outbound.connection(ctx, c, targetAt(p.redirected(c)))
+			}
 		}); err != nil {
 			return err
 		}
 	}
 	for _, u := range p.cfg.Upstreams {
 		if err := add(u.Listen, "upstream "+u.Target.String(), func(ctx context.Context, c net.Conn) {
-			p.outbound.connection(ctx, c, u.Target)
+			if p.mayUse(c) {
+				p.outbound.connection(ctx, c, u.Target)
+			}
 		}); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// mayUse says whether the client is a user who may use this identity; one who
+// may not is refused here and now.
+func (p *Proxy) mayUse(c net.Conn) bool {
+	if len(p.cfg.ClientUID) == 0 {
+		return true
+	}
+	uid, err := accept.OwnerUID(c)
+	if err == nil && (uid == 0 || slices.Contains(p.cfg.ClientUID, uid)) {
+		return true
+	}
+	p.cfg.Metrics.Failed(telemetry.Outbound, flow.ForeignUser.String())
+	p.cfg.Log.Warn("client refused", "reason", flow.ForeignUser.String(), "uid", uid, "error", err)
+	(&flow.Conn{Conn: c}).Abort()
+	return false
 }
 
 func (p *Proxy) redirected(c net.Conn) netip.AddrPort {

@@ -1,12 +1,9 @@
 package telemetry
 
 import (
-	"bytes"
 	"os"
 	"runtime"
-	"strconv"
 	"sync"
-	"syscall"
 	"time"
 )
 
@@ -64,16 +61,12 @@ func (p *process) get(field *float64) func() float64 {
 
 // refresh leaves a number as it was when the kernel does not say it.
 func (p *process) refresh() {
-	var u syscall.Rusage
-	if syscall.Getrusage(syscall.RUSAGE_SELF, &u) == nil {
-		p.cpu = time.Duration(u.Utime.Nano() + u.Stime.Nano()).Seconds()
+	rss, cpu := Usage()
+	if cpu > 0 {
+		p.cpu = cpu.Seconds()
 	}
-	if b, err := os.ReadFile("/proc/self/statm"); err == nil {
-		if f := bytes.Fields(b); len(f) > 1 {
-			if pages, err := strconv.ParseUint(string(f[1]), 10, 63); err == nil {
-				p.rss = float64(pages * uint64(os.Getpagesize()))
-			}
-		}
+	if rss > 0 {
+		p.rss = float64(rss)
 	}
 	if d, err := os.Open("/proc/self/fd"); err == nil {
 		if names, err := d.Readdirnames(-1); err == nil {

@@ -36,6 +36,7 @@ const (
 	NotImplemented
 	SlowRequest
 	Loop
+	ForeignUser
 	UnknownDestination
 	DiscoveryTimeout
 	NoRoute
@@ -82,6 +83,7 @@ var rows = [reasonCount]Row{ //nolint:gochecknoglobals // the one table; never w
 	NotImplemented:      {"not-implemented", StageAccept, 501, 12, "the request needs a transfer coding that Leno does not know", "send the body with a length or chunked"},
 	SlowRequest:         {"slow-request", StageAccept, 408, 4, "the head of the request did not arrive in time", "look for a stalled client or network"},
 	Loop:                {"loop", StageAccept, 508, 13, "the request came back to the proxy that sent it, or asks for a proxy's own port", "call the service's port, not 4140, 4143 or 4191"},
+	ForeignUser:         {"foreign-user", StageAccept, 403, 7, "the client's socket belongs to a user who may not use this workload's identity", "run the client as the workload's user, or name its user with --client-user"},
 	UnknownDestination:  {"unknown-destination", StageRoute, 502, 14, "no service or workload of the mesh has this name or address, and it may not be called in plain text", "compare with `leno endpoints NAME`; check the name, the namespace and the registration"},
 	DiscoveryTimeout:    {"discovery-timeout", StageRoute, 503, 14, "the control plane has not answered yet what this destination is", "run `leno check`; is the control plane running and reachable?"},
 	NoRoute:             {"no-route", StageRoute, 404, 12, "no rule of the service's HTTPRoutes matches the request", "add a rule, or a rule without matches as the last one"},

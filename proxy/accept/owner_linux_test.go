@@ -1,0 +1,68 @@
+package accept
+
+import (
+	"net"
+	"os"
+	"os/exec"
+	"strconv"
+	"syscall"
+	"testing"
+)
+
+func TestOwnerUID(t *testing.T) {
+	for _, network := range []string{"tcp4", "tcp6"} {
+		t.Run(network, func(t *testing.T) {
+			at := map[string]string{"tcp4": "127.0.0.1:0", "tcp6": "[::1]:0"}[network]
+			l, err := net.Listen(network, at)
+			if err != nil {
+				t.Skip(err)
+			}
+			defer l.Close()
+			c, err := net.Dial("tcp", l.Addr().String())
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer c.Close()
+			s, err := l.Accept()
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer s.Close()
+			uid, err := OwnerUID(s)
+			if err != nil || int(uid) != os.Getuid() {
+				t.Errorf("owner %d, %v; want %d", uid, err, os.Getuid())
+			}
+		})
+	}
+}
+
+// TestOwnerOfAnotherUser connects as another user, which only root can try.
+func TestOwnerOfAnotherUser(t *testing.T) {
+	if os.Getuid() != 0 {
+		if os.Getenv("LENO_TEST_REQUIRE_ROOT") != "" {
+			t.Fatal("this test must run as root")
+		}
+		t.Skip("needs root to become another user")
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	port := strconv.Itoa(l.Addr().(*net.TCPAddr).Port)
+	cmd := exec.Command("/bin/bash", "-c", "exec 3<>/dev/tcp/127.0.0.1/"+port+"; read -u 3 line")
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 12345, Gid: 12345}}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	s, err := l.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	uid, err := OwnerUID(s)
+	s.Close()
+	_ = cmd.Wait()
+	if err != nil || uid != 12345 {
+		t.Errorf("owner %d, %v; want 12345", uid, err)
+	}
+}

@@ -1,0 +1,239 @@
+package sidecar
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/netip"
+	"os"
+	"runtime/debug"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/leno-mesh/leno/identity"
+	"github.com/leno-mesh/leno/mesh"
+	"github.com/leno-mesh/leno/proxy"
+	"github.com/leno-mesh/leno/proxy/admin"
+	"github.com/leno-mesh/leno/proxy/flow"
+	"github.com/leno-mesh/leno/proxy/link"
+	"github.com/leno-mesh/leno/proxy/subscribe"
+	"github.com/leno-mesh/leno/telemetry"
+)
+
+// alpn is what is spoken with the control plane.
+const alpn = "h2"
+
+// Sidecar is one proxy process, put together and not yet running.
+type Sidecar struct {
+	cfg     Config
+	log     *slog.Logger
+	level   *slog.LevelVar
+	source  *identity.Source
+	state   *identity.State
+	metrics *telemetry.Registry
+	proxy   *proxy.Proxy
+	keeper  *identity.Keeper
+	sub     *subscribe.Client
+	pusher  *telemetry.Pusher
+	admin   *admin.Server
+}
+
+// New opens every listener and the state directory. Then, when it was started
+// as root, it becomes an ordinary user for good.
+func New(cfg Config, logTo io.Writer) (*Sidecar, error) {
+	if err := cfg.defaults(); err != nil {
+		return nil, err
+	}
+	s := &Sidecar{cfg: cfg, level: &slog.LevelVar{}, source: identity.NewSource()}
+	if err := s.level.UnmarshalText([]byte(cfg.LogLevel)); err != nil {
+		return nil, fmt.Errorf("log level: %w; want debug, info, warn or error", err)
+	}
+	s.log = slog.New(slog.NewTextHandler(logTo, &slog.HandlerOptions{Level: s.level}))
+	s.metrics = telemetry.NewRegistry(telemetry.Config{Version: cfg.Version, Stage: stageOf})
+	l := limitsFor(cfg)
+	debug.SetMemoryLimit(l.heap)
+	for _, step := range []func(limits) error{s.buildProxy, s.buildAdmin, s.becomeUser, s.buildControl} {
+		if err := step(l); err != nil {
+			return nil, err
+		}
+	}
+	s.log.Info("limits", "memory", l.memory, "buffers", l.buffers, "connections", l.conns)
+	return s, nil
+}
+
+func stageOf(code string) string { return flow.ParseReason(code).Row().Stage.String() }
+
+// buildProxy opens the data plane's listeners.
+func (s *Sidecar) buildProxy(l limits) (err error) {
+	s.proxy, err = proxy.New(proxy.Config{
+		Inbound:  netip.AddrPortFrom(s.cfg.Address, s.cfg.InboundPort),
+		Outbound: s.cfg.Outbound, Redirected: s.cfg.Redirected, Upstreams: s.cfg.Upstreams,
+		OwnPorts: []uint16{s.cfg.AdminPort}, ClientUID: s.cfg.ClientUID,
+		Identity: s.source, Metrics: s.metrics, Log: s.log,
+		Link:     link.Config{Budget: link.NewBudget(l.buffers), Software: s.cfg.Version},
+		MaxConns: l.conns, DrainTimeout: s.cfg.DrainTimeout,
+		Watch:   func(t mesh.Target) { s.sub.Watch(t) },
+		Unwatch: func(t mesh.Target) { s.sub.Unwatch(t) },
+	})
+	return err
+}
+
+func (s *Sidecar) buildAdmin(limits) (err error) {
+	s.admin, err = admin.New(admin.Config{
+		Listen: netip.AddrPortFrom(s.cfg.Address, s.cfg.AdminPort),
+		Ready:  s.missing, Metrics: s.metrics.WriteText, Level: s.level,
+		Snapshot: func() any { return s.believes() },
+	})
+	return err
+}
+
+// buildControl makes what talks with the control plane.
+func (s *Sidecar) buildControl(limits) (err error) {
+	var servers []string
+	if s.cfg.StateDir != "" {
+		if s.state, err = identity.OpenState(s.cfg.StateDir); err != nil {
+			return err
+		}
+	}
+	if servers, err = s.servers(); err != nil {
+		return err
+	}
+	authority := subscribe.Authority{Servers: servers}
+	renewals := s.metrics.Certificate()
+	s.keeper, err = identity.NewKeeper(identity.KeeperConfig{
+		Source: s.source, Join: s.cfg.Join, State: s.state, ALPN: []string{alpn}, Log: s.log,
+		Registration: s.cfg.registration(),
+		Issue: func(ctx context.Context, r identity.Request) (identity.Answer, error) {
+			a, err := authority.Issue(ctx, r)
+			if err == nil {
+				renewals.Renewed(notAfter(a))
+			}
+			return a, err
+		},
+	})
+	if err != nil {
+		return err
+	}
+	s.sub = subscribe.New(subscribe.Config{
+		Servers: servers, Handler: s.proxy, Registration: s.cfg.registration(),
+		Version: s.cfg.Version, Usage: s.usage, StateDir: s.cfg.StateDir, Log: s.log,
+		TLS: func() *tls.Config { return s.source.ClientTLS(s.serverExpected(), alpn) },
+	})
+	if s.cfg.StateDir != "" {
+		if err := s.sub.Restore(); err != nil {
+			return err
+		}
+	}
+	s.pusher = telemetry.NewPusher(telemetry.PusherConfig{Registry: s.metrics, Push: s.sub.Push, Logger: s.log})
+	return nil
+}
+
+// serverExpected is who the control plane must prove to be. It is asked for
+// only once there is a bundle.
+func (s *Sidecar) serverExpected() identity.Expect {
+	return identity.Expect{Identity: identity.ServerIdentity(s.source.Bundle().TrustDomain)}
+}
+
+// Run runs everything until ctx ends, then drains: the subscription says so
+// first, so that peers stop coming.
+func (s *Sidecar) Run(ctx context.Context) error {
+	life, end := context.WithCancel(context.WithoutCancel(ctx))
+	defer end()
+	group, gctx := errgroup.WithContext(life)
+	group.Go(func() error { return s.admin.Run(gctx) })
+	group.Go(func() error { return ignoreCanceled(s.keeper.Run(gctx)) })
+	group.Go(func() error {
+		select {
+		case <-s.source.Ready():
+			return ignoreCanceled(s.sub.Run(gctx))
+		case <-gctx.Done():
+			return nil
+		}
+	})
+	group.Go(func() error { return s.push(gctx) })
+	group.Go(func() error {
+		defer end()
+		serving, stop := context.WithCancel(gctx)
+		defer stop()
+		unhook := context.AfterFunc(ctx, func() {
+			s.log.Info("draining")
+			s.sub.Drain()
+			stop()
+		})
+		defer unhook()
+		return s.proxy.Run(serving)
+	})
+	err := group.Wait()
+	if s.state != nil {
+		err = errors.Join(err, s.state.Close())
+	}
+	return err
+}
+
+func (s *Sidecar) push(ctx context.Context) error {
+	select {
+	case <-s.source.Ready():
+		return ignoreCanceled(s.pusher.Run(ctx))
+	case <-ctx.Done():
+		return nil
+	}
+}
+
+func ignoreCanceled(err error) error {
+	if errors.Is(err, context.Canceled) {
+		return nil
+	}
+	return err
+}
+
+// missing says what the proxy waits for before it is ready.
+func (s *Sidecar) missing() string {
+	select {
+	case <-s.source.Ready():
+	default:
+		return "a certificate from the control plane"
+	}
+	select {
+	case <-s.proxy.Ready():
+		return ""
+	default:
+		return "the first snapshot from the control plane"
+	}
+}
+
+func (s *Sidecar) usage() subscribe.Usage {
+	u := subscribe.Usage{}
+	u.RSS, u.CPU = telemetry.Usage()
+	if v := s.source.SVID(); v != nil {
+		u.CertificateUntil = v.Expires()
+	}
+	return u
+}
+
+// page is what /debug/snapshot shows.
+type page struct {
+	Subscription subscribe.Status
+	Identity     mesh.Identity
+	proxy.Believes
+}
+
+func (s *Sidecar) believes() page {
+	p := page{Subscription: s.sub.Status(), Believes: s.proxy.Snapshot()}
+	if v := s.source.SVID(); v != nil {
+		p.Identity = v.ID
+	}
+	return p
+}
+
+var _ subscribe.Handler = (*proxy.Proxy)(nil)
+
+// Ready says what the proxy waits for, "" when for nothing.
+func (s *Sidecar) Ready() string { return s.missing() }
+
+// LogLevelDefault is quiet: what an operator must know, and no more.
+const LogLevelDefault = "warn"
+
+func isRoot() bool { return os.Geteuid() == 0 }
