@@ -11,6 +11,9 @@ const (
 	backoffMax = 10 * time.Second
 	// A stream that lived so long is no failed attempt.
 	goodLife = 10 * time.Second
+	// One that the server ends so that it begins anew may be shorter:
+	// certificates can be made to live for seconds.
+	goodTurn = time.Second
 )
 
 // backoff spaces attempts. The zero value is ready.
@@ -22,11 +25,12 @@ type backoff struct {
 // and jittered by up to a half, so that a thousand proxies do not come back
 // at once.
 func (b *backoff) next(end ended) time.Duration {
+	if end.rotate && end.lived >= goodTurn {
+		b.failures = 0
+		return 0
+	}
 	if end.lived >= goodLife {
 		b.failures = 0
-		if end.rotate {
-			return 0
-		}
 	}
 	d := min(backoffMin<<min(b.failures, 10), backoffMax)
 	b.failures++

@@ -142,7 +142,8 @@ func (c *Client) compare(m *gen.ServerHeartbeat) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	agrees := false
-	if c.out.settled(m.GetRequests()) {
+	// A server that has not heard from all its doors yet sends no sums.
+	if len(m.GetSums()) > 0 && c.out.settled(m.GetRequests()) {
 		sums := c.store.sums()
 		agrees = sums.Agrees(m.GetSums())
 		c.out.held = c.out.held || !agrees

@@ -961,7 +961,8 @@ func (x *Sum) GetSum() uint64 {
 type ServerHeartbeat struct {
 	state   protoimpl.MessageState `protogen:"open.v1"`
 	Version *Version               `protobuf:"bytes,1,opt,name=version,proto3" json:"version,omitempty"`
-	Sums    []*Sum                 `protobuf:"bytes,2,rep,name=sums,proto3" json:"sums,omitempty"`
+	// sums are left out as long as the server does not know everything itself.
+	Sums []*Sum `protobuf:"bytes,2,rep,name=sums,proto3" json:"sums,omitempty"`
 	// requests counts the Watch and Unwatch messages that the server has seen
 	// on this stream; the sums can be compared only when the proxy sent as many.
 	Requests uint64 `protobuf:"varint,3,opt,name=requests,proto3" json:"requests,omitempty"`
