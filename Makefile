@@ -1,0 +1,76 @@
+# The targets are listed by "make" alone, from the comments behind them.
+
+SHELL       := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+GOBUILD := CGO_ENABLED=0 go build -trimpath -ldflags '-X main.version=$(VERSION)'
+
+# The tools are pinned in tools/go.mod and built into the user's cache, once
+# for each state of that file.
+CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/leno/tools
+TOOLS := $(CACHE)/$(shell cat tools/go.mod tools/go.sum | sha256sum | cut -c1-12)
+LINT  := $(TOOLS)/golangci-lint
+
+# Tests that start real servers and networks run one package at a time: two
+# cores are soon full, and a starved database is a slow one.
+HEAVY  := ./test/...
+LIGHT   = $$(go list ./... | grep -v '/leno/test/')
+RACE   := go test -race -timeout=15m
+
+.PHONY: help build demo check test bench soak vuln generate tools fmt lint clean
+
+help: ## list the targets
+	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
+
+build: ## build bin/leno and bin/leno-proxy
+	$(GOBUILD) -o bin/ ./cmd/leno ./cmd/leno-proxy
+
+demo: build ## run a small shop in the mesh, on this machine
+	bin/leno demo
+
+check: $(LINT) ## the developer's loop: format, vet, fast lints, short tests
+	$(LINT) fmt --diff
+	go vet ./...
+	$(LINT) run --fast-only
+	go test -short -timeout=2m ./...
+
+test: lint ## all tests: lint, race detector, kernel, real software, fuzz
+	$(RACE) -p 2 $(LIGHT)
+	$(RACE) -p 1 $(HEAVY)
+	tools/fuzz.sh 180 5
+
+lint: $(LINT) ## format, vet and all lints
+	$(LINT) fmt --diff
+	go vet ./...
+	$(LINT) run
+
+fmt: $(LINT) ## format the code
+	$(LINT) fmt
+
+bench: build $(TOOLS)/fortio ## measure Leno beside HAProxy and nginx
+	go run ./bench -fortio $(TOOLS)/fortio $(BENCHFLAGS)
+
+soak: ## the long forms: hours of faults, fuzzing 5 minutes each
+	LENO_SOAK=1 go test -race -timeout=6h -p 1 ./...
+	tools/fuzz.sh 86400 300
+
+vuln: $(TOOLS)/govulncheck ## look for known vulnerabilities (needs the network)
+	$(TOOLS)/govulncheck ./...
+
+generate: ## make the generated code again (needs protoc)
+	go generate ./...
+
+tools: $(LINT) $(TOOLS)/govulncheck $(TOOLS)/fortio ## build the pinned tools into the cache
+	@echo $(TOOLS)
+
+clean: ## remove what was built here
+	rm -rf bin
+
+$(LINT): PACKAGE := github.com/golangci/golangci-lint/v2/cmd/golangci-lint
+$(TOOLS)/govulncheck: PACKAGE := golang.org/x/vuln/cmd/govulncheck
+$(TOOLS)/fortio: PACKAGE := fortio.org/fortio
+$(TOOLS)/%:
+	@mkdir -p $(TOOLS)
+	cd tools && CGO_ENABLED=0 go build -trimpath -o $@ $(PACKAGE)
