@@ -14,12 +14,24 @@ import (
 type checker struct {
 	*decoder
 	root *yaml.Node
+	told Errors // what could not be read, so that it is not told again
 }
 
 // wrong notes a message about a field, "spec.ports[1].port". When it is not
 // there the line is that of the nearest field above it.
 func (c *checker) wrong(field, format string, args ...any) {
+	for _, e := range c.told {
+		if within(e.Field, field) || within(field, e.Field) {
+			return
+		}
+	}
 	c.fail(lineOf(c.root, field), field, format, args...)
+}
+
+// within says whether a field is another one or stands below it.
+func within(field, above string) bool {
+	rest, ok := strings.CutPrefix(field, above)
+	return ok && (rest == "" || rest[0] == '.' || rest[0] == '[')
 }
 
 // port checks a number that must be a port.

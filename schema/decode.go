@@ -12,6 +12,7 @@ import (
 const (
 	maxDepth = 64      // of nested values
 	maxNodes = 500_000 // in one file, aliases counted each time they are used
+	maxErrs  = 100     // told about one file
 )
 
 // ignored and unsupported stand for fields that Leno knows and does not use.
@@ -31,7 +32,9 @@ type decoder struct {
 }
 
 func (d *decoder) fail(line int, field, format string, args ...any) {
-	d.errs = append(d.errs, &Error{File: d.file, Line: line, Field: field, Message: fmt.Sprintf(format, args...)})
+	if len(d.errs) < maxErrs {
+		d.errs = append(d.errs, &Error{File: d.file, Line: line, Field: field, Message: fmt.Sprintf(format, args...)})
+	}
 }
 
 // value reads n into v, which can be set.

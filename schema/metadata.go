@@ -34,7 +34,7 @@ func (m *Metadata) check(c *checker) {
 	switch {
 	case m.Name == "":
 		c.wrong("metadata.name", "is missing: give the resource a name")
-	case !mesh.ValidName(m.Name):
+	case m.ref.Kind != "Service" && !mesh.ValidName(m.Name): // a Service's must be shorter
 		c.wrong("metadata.name", "want lower-case letters, digits, dashes and dots, got %q", m.Name)
 	}
 	c.label("metadata.namespace", m.Namespace)

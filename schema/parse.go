@@ -165,11 +165,9 @@ func (p *parser) resource(root *yaml.Node, kind string, r Resource) {
 	m := r.metadata()
 	m.defaults()
 	m.ref = Ref{Kind: kind, Namespace: m.Namespace, Name: m.Name, File: p.file, Line: root.Line}
-	if len(p.errs) == before { // a value that could not be read would only be told again
-		c := &checker{decoder: &p.decoder, root: root}
-		m.check(c)
-		r.check(c)
-	}
+	c := &checker{decoder: &p.decoder, root: root, told: p.errs[before:]}
+	m.check(c)
+	r.check(c)
 	p.resources = append(p.resources, r)
 }
 

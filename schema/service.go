@@ -40,7 +40,9 @@ type ServicePort struct {
 }
 
 func (s *Service) check(c *checker) {
-	c.label("metadata.name", s.Name)
+	if s.Name != "" {
+		c.label("metadata.name", s.Name)
+	}
 	if s.Spec.Type == "ExternalName" {
 		c.wrong("spec.type", "ExternalName is not supported by Leno yet: take the Service out")
 		return
