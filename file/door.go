@@ -3,7 +3,9 @@ package file
 import (
 	"context"
 	"crypto/sha256"
+	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"sync"
 	"time"
@@ -32,6 +34,10 @@ type Config struct {
 	Dir     string
 	Catalog Catalog
 	Log     *slog.Logger // slog.Default when nil
+	// Keep is a file of the data directory in which the applied resources are
+	// kept, or "". With it a server that starts while the directory is wrong
+	// goes on with what it had; without it, it waits.
+	Keep string
 	// Rescan is how often the directory is read without being told, for file
 	// systems that tell nothing and for a directory that was not there yet.
 	// 10 s when zero.
@@ -90,11 +96,14 @@ func (d *Door) Run(ctx context.Context) error {
 	defer w.Close()
 	rescan := time.NewTicker(d.cfg.Rescan)
 	defer rescan.Stop()
-	for {
+	for first := true; ; first = false {
 		// Watch before reading, so that nothing falls between. Without a watch
 		// (no such directory yet) the rescan finds what there is.
 		_ = w.Add(d.cfg.Dir)
 		d.load(ctx)
+		if first {
+			d.goOn(ctx)
+		}
 		select {
 		case <-ctx.Done():
 			return nil
@@ -148,23 +157,20 @@ func (d *Door) load(ctx context.Context) {
 		d.refuse(err)
 		return
 	}
-	all := make([]catalog.Change, len(resources))
-	for i, r := range resources {
-		all[i] = r.Change()
-	}
-	err = d.cfg.Catalog.Replace(ctx, DoorName, all)
-	if err == nil {
-		err = d.cfg.Catalog.Sync(ctx, DoorName)
-	}
-	if ctx.Err() != nil {
+	err = d.bring(ctx, resources)
+	switch {
+	case err == nil:
+	case ctx.Err() != nil:
 		return
-	}
-	if err != nil {
+	default:
 		d.refuse(err) // and try again: the reason may lie with another door
 		return
 	}
 	d.tried = now
 	d.accept(len(resources))
+	if err := d.keep(files); err != nil {
+		d.cfg.Log.Warn("applied configuration not kept for a restart", "file", d.cfg.Keep, "error", err)
+	}
 }
 
 func (d *Door) accept(resources int) {
@@ -182,5 +188,23 @@ func (d *Door) refuse(err error) {
 	d.mu.Unlock()
 	if old == nil || old.Error() != err.Error() {
 		d.cfg.Log.Error("configuration refused, the running one stays", "dir", d.cfg.Dir, "error", summary(err))
+	}
+}
+
+// goOn takes over what was kept when the first look at the directory failed.
+func (d *Door) goOn(ctx context.Context) {
+	if d.cfg.Keep == "" || !d.Status().Applied.IsZero() {
+		return
+	}
+	resources, err := d.restore(ctx)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+	case err != nil:
+		d.cfg.Log.Error("kept configuration not applied", "file", d.cfg.Keep, "error", summary(err))
+	default:
+		d.mu.Lock()
+		d.status.Applied, d.status.Resources = time.Now(), resources
+		d.mu.Unlock()
+		d.cfg.Log.Warn("configuration of the last run applied", "file", d.cfg.Keep, "resources", resources)
 	}
 }

@@ -62,9 +62,14 @@ func (r *recorder) Handle(_ context.Context, rec slog.Record) error {
 
 func open(t *testing.T, dir string) (*Door, *recorder) {
 	t.Helper()
+	return openKeeping(t, dir, "")
+}
+
+func openKeeping(t *testing.T, dir, keep string) (*Door, *recorder) {
+	t.Helper()
 	r := &recorder{slog.DiscardHandler, make(chan int, 64), make(chan string, 64)}
 	r.Handler = slog.NewTextHandler(os.Stderr, nil)
-	d := New(Config{Dir: dir, Catalog: r, Log: slog.New(r), Rescan: 100 * time.Millisecond})
+	d := New(Config{Dir: dir, Catalog: r, Log: slog.New(r), Rescan: 100 * time.Millisecond, Keep: keep})
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() { done <- d.Run(ctx) }()
@@ -188,4 +193,24 @@ func TestLoadDirTellsEverything(t *testing.T) {
 			t.Errorf("no %q in:\n%v", want, err)
 		}
 	}
+}
+
+// A server that starts while a file is wrong goes on with what it had.
+func TestRestartWithBrokenFile(t *testing.T) {
+	dir, keep := t.TempDir(), filepath.Join(t.TempDir(), "files.json")
+	path := filepath.Join(dir, "a.yaml")
+	write(t, path, named("a")+"---\n"+named("b"))
+	t.Run("before", func(t *testing.T) {
+		_, r := openKeeping(t, dir, keep)
+		r.wantReplaced(t, 2)
+	})
+	write(t, path, "kind: [")
+	d, r := openKeeping(t, dir, keep)
+	r.wantRefused(t, "not YAML")
+	r.wantReplaced(t, 2)
+	if d.Status().Err == nil {
+		t.Error("the status does not say that the directory is wrong")
+	}
+	write(t, path, named("a"))
+	r.wantReplaced(t, 1)
 }
