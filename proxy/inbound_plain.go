@@ -49,7 +49,7 @@ func (x *inboundHTTP) serve(ctx context.Context, from *caller, port *ownPort) fl
 	}
 	var out flow.Outcome
 	for try := range 2 {
-		ex, err := port.app.Get(ctx, try > 0)
+		ex, err := port.app.Get(ctx, &x.request, try > 0)
 		if err != nil {
 			return x.fail(h, flow.AsError(err, flow.AppRefused))
 		}

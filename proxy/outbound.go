@@ -116,7 +116,7 @@ func (x *outboundHTTP) serve(ctx context.Context) flow.Outcome {
 // send puts the request on its way to one endpoint and relays the answer.
 func (x *outboundHTTP) send(ctx context.Context, ep *balance.Endpoint[*instance], timeout time.Duration, fresh bool) flow.Outcome {
 	in := ep.Peer
-	ex, err := in.Exchange(ctx, in.where, in.httpTarget, fresh)
+	ex, err := in.Exchange(ctx, &x.request, in.where, in.httpTarget, fresh)
 	if err != nil {
 		return flow.Outcome{Err: flow.AsError(err, flow.ConnectFailed)}
 	}

@@ -32,10 +32,10 @@ func (p *Peer) Meshed() bool { return p.links != nil }
 // target the authority for requests without one. With fresh set a plain
 // connection is not one that was used before. Failures are *flow.Error and
 // NotHanded.
-func (p *Peer) Exchange(ctx context.Context, where, target string, fresh bool) (flow.Exchange, error) {
+func (p *Peer) Exchange(ctx context.Context, r *flow.Request, where, target string, fresh bool) (flow.Exchange, error) {
 	p.touch()
 	if p.http != nil {
-		return p.http.Get(ctx, fresh)
+		return p.http.Get(ctx, r, fresh)
 	}
 	l, err := p.links.get(ctx)
 	if err != nil {

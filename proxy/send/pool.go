@@ -53,13 +53,18 @@ func NewHTTP(cfg HTTPConfig) *HTTP {
 
 // Get gives an exchange on an idle connection, or on a new one. With fresh
 // set it is always a new one. Failures are of type *flow.Error and NotHanded.
-func (p *HTTP) Get(ctx context.Context, fresh bool) (flow.Exchange, error) {
+//
+// An idle connection is looked at for a pending close before it is used again,
+// unless the request may be sent twice anyway: then the look costs more than
+// the rare second try.
+func (p *HTTP) Get(ctx context.Context, r *flow.Request, fresh bool) (flow.Exchange, error) {
+	look := r.Length != 0 || !http1.VerbOf(r.Method).Idempotent()
 	for !fresh {
 		h := p.pop()
 		if h == nil {
 			break
 		}
-		if h.usable() {
+		if h.usable(look) {
 			h.reused = true
 			return h, nil
 		}
@@ -169,9 +174,12 @@ func (p *HTTP) Close() {
 // usable says whether an idle connection can carry another request: its
 // server has neither closed it, nor said something unasked, nor is about to
 // close it.
-func (h *httpConn) usable() bool {
+func (h *httpConn) usable(look bool) bool {
 	if !h.idleUntil.IsZero() && time.Now().After(h.idleUntil) {
 		return false
+	}
+	if !look {
+		return true
 	}
 	if h.probe == nil {
 		h.probe = newProbe(h.conn.Conn)
