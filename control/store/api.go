@@ -38,6 +38,7 @@ func (s *Store) Handler() http.Handler {
 	handle("/api/v1/label/{name}/values", s.apiLabelValues)
 	mux.HandleFunc("GET /leno/v1/stat", s.serveStat)
 	mux.HandleFunc("GET /leno/v1/edges", s.serveEdges)
+	mux.HandleFunc("GET /leno/v1/processes", s.serveProcesses)
 	return mux
 }
 

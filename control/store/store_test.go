@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"strconv"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -28,7 +29,10 @@ type world struct {
 	cfg   Config
 	store *Store
 	stop  func()
+	// serving is the store while it can be reached.
+	serving atomic.Pointer[Store]
 
+	maxSeries int // of the proxies
 	processes []*process
 }
 
@@ -55,6 +59,7 @@ func (w *world) open() {
 	if w.store, err = Open(w.cfg); err != nil {
 		w.t.Fatal(err)
 	}
+	w.serving.Store(w.store)
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error)
 	go func() { done <- w.store.Run(ctx) }()
@@ -67,6 +72,7 @@ func (w *world) open() {
 }
 
 func (w *world) close() {
+	w.serving.Store(nil)
 	w.stop()
 	if err := w.store.Close(); err != nil {
 		w.t.Error(err)
@@ -87,7 +93,7 @@ type process struct {
 
 // proxy starts a process that pushes as the given instance of a service.
 func (w *world) proxy(service, instance string) *process {
-	reg := telemetry.NewRegistry(telemetry.Config{})
+	reg := telemetry.NewRegistry(telemetry.Config{MaxSeries: w.maxSeries, Version: "1.0"})
 	ctx, cancel := context.WithCancel(context.Background())
 	dead := make(chan struct{})
 	from := Reporter{
@@ -97,10 +103,11 @@ func (w *world) proxy(service, instance string) *process {
 	pusher := telemetry.NewPusher(telemetry.PusherConfig{
 		Registry: reg,
 		Push: func(_ context.Context, m *gen.PushRequest) (*gen.PushResponse, error) {
-			if ctx.Err() != nil {
-				return nil, ctx.Err()
+			server := w.serving.Load()
+			if server == nil || ctx.Err() != nil {
+				return nil, errors.New("connection refused")
 			}
-			return w.store.Apply(from, m)
+			return server.Apply(from, m)
 		},
 	})
 	go func() { _ = pusher.Run(ctx); close(dead) }()
@@ -234,6 +241,20 @@ func TestServerRestartShowsNoJump(t *testing.T) {
 	})
 }
 
+func TestServerRestartRightAfterABirth(t *testing.T) {
+	inWorld(t, Config{}, func(w *world) {
+		p := w.proxy("web", "web-1")
+		pass(5 * time.Second)
+		requests(p.HTTP(cart), 100)
+		pass(3 * time.Second)
+		w.close()
+		pass(time.Second)
+		w.open()
+		pass(10 * time.Second)
+		w.near(100, 0.1, `increase(request_total[1m])`)
+	})
+}
+
 func TestServerWithoutItsDataShowsNoJump(t *testing.T) {
 	inWorld(t, Config{}, func(w *world) {
 		h := w.proxy("web", "web-1").HTTP(cart)
@@ -333,6 +354,84 @@ func TestFarPastTheLimitIsLeftOut(t *testing.T) {
 		}
 		if w.ask(`leno_store_dropped_series_total`) == 0 {
 			t.Error("series were left out, and nobody counted them")
+		}
+	})
+}
+
+func TestEdgeThatEndedIsStale(t *testing.T) {
+	inWorld(t, Config{}, func(w *world) {
+		w.maxSeries = 30
+		p := w.proxy("web", "web-1")
+		for i := range 30 {
+			e := cart
+			e.DstPod = "cart-" + strconv.Itoa(i)
+			h := p.HTTP(e)
+			requests(h, 10)
+			pass(2 * time.Second)
+			h.Release()
+		}
+		w.none(`request_total{dst_pod="cart-0"}`)
+		w.near(10, 0, `request_total{dst_pod="cart-29"}`)
+		w.near(300, 0.1, `sum(increase(request_total[2m]))`)
+		w.near(300, 0, `sum(request_total) + sum(leno_retired_total{metric="request_total"})`)
+	})
+}
+
+func TestReporterWithOtherLabels(t *testing.T) {
+	inWorld(t, Config{}, func(w *world) {
+		m := report(&gen.Series{Id: 1, Metric: "m", Kind: gen.Series_KIND_GAUGE})
+		for _, name := range []string{"a", "b"} {
+			if resp, err := w.store.Apply(Reporter{Workload: "x", Name: name}, m); err != nil || resp.GetResync() {
+				w.t.Fatal(resp, err)
+			}
+			pass(3 * time.Second)
+		}
+		w.none(`m{pod="a"}`)
+		w.near(1, 0, `m{pod="b"}`)
+	})
+}
+
+func TestUnknownReportIsAskedForAgain(t *testing.T) {
+	inWorld(t, Config{}, func(w *world) {
+		first := report(&gen.Series{Id: 1, Metric: "m", Kind: gen.Series_KIND_COUNTER})
+		value := func(sequence uint64, start string, id uint32) *gen.PushRequest {
+			return &gen.PushRequest{StartId: []byte(start), Sequence: sequence, Ids: []uint32{id}, Values: []float64{2}}
+		}
+		for _, step := range []struct {
+			m    *gen.PushRequest
+			want bool
+		}{
+			{value(2, "run", 1), true}, // never heard of
+			{first, false},
+			{value(2, "run", 1), false},
+			{value(4, "run", 1), true}, // one was lost
+			{value(5, "run", 1), true},
+			{first, false},
+			{value(2, "other", 1), true}, // another run
+			{first, false},
+			{value(2, "run", 7), true}, // never defined
+		} {
+			resp, err := w.store.Apply(Reporter{Workload: "x"}, step.m)
+			if err != nil || resp.GetResync() != step.want {
+				t.Errorf("sequence %d of %s: %v, %v", step.m.GetSequence(), step.m.GetStartId(), resp, err)
+			}
+		}
+	})
+}
+
+func TestProcesses(t *testing.T) {
+	inWorld(t, Config{}, func(w *world) {
+		end := time.Now().Add(time.Hour).Truncate(time.Second)
+		w.proxy("web", "web-1").Certificate().Renewed(end)
+		pass(3 * time.Second)
+		all := w.store.Processes()
+		if len(all) != 1 {
+			w.t.Fatalf("%+v", all)
+		}
+		p := all[0]
+		if p.Workload != "web-1-uid" || p.Name != "web-1" || p.Version != "1.0" || p.RSSBytes == 0 || p.CPUSeconds == 0 ||
+			!p.CertificateEnd.Equal(end) || p.Started.IsZero() {
+			t.Errorf("%+v", p)
 		}
 	})
 }
