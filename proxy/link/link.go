@@ -2,6 +2,7 @@ package link
 
 import (
 	"context"
+	"errors"
 	"net"
 	"sync"
 	"sync/atomic"
@@ -177,7 +178,7 @@ func (l *Link) end(err error) {
 		return
 	}
 	l.closing = true
-	l.clean = err == ErrClosed || cleanEnd(err) && l.streams.len() == 0
+	l.clean = errors.Is(err, ErrClosed) || cleanEnd(err) && l.streams.len() == 0
 	if cleanEnd(err) && !l.clean {
 		err = errLeft
 	}
