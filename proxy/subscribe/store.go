@@ -148,7 +148,7 @@ func readPlan(body []byte) (*plan, error) {
 
 // deliver hands out a plan with the endpoints of now.
 func (s *store) deliver(n name, e *entry, p *plan) delivery {
-	d := delivery{name: n, hash: e.hash, version: s.version, quiet: p != e.latest}
+	d := delivery{name: n, hash: e.hash, version: s.version}
 	full, err := s.fill(p)
 	d.settle = func(err error) {
 		if s.destinations[n.key] != e {
@@ -198,8 +198,7 @@ func (p *plan) whole() *mesh.Destination {
 }
 
 // set takes a new state of an endpoint set and hands out every destination
-// that refers to it. One whose newest form was refused still gets its
-// endpoints: the routes stay old, the addresses must not.
+// that refers to it.
 func (s *store) set(key string, set *wire.Set, hash uint64, err error) []delivery {
 	h := s.sets[key]
 	if h == nil {
@@ -215,15 +214,39 @@ func (s *store) set(key string, set *wire.Set, hash uint64, err error) []deliver
 	own.hash = h.hash
 	ds := []delivery{own}
 	for k, e := range s.destinations {
-		p := e.latest
-		if p == nil || e.refused != "" && e.good != nil {
-			p = e.good
+		n := name{gen.Kind_KIND_DESTINATION, k}
+		if e.latest != nil && slices.Contains(e.latest.keys, key) {
+			ds = append(ds, s.deliver(n, e, e.latest))
 		}
-		if p != nil && slices.Contains(p.keys, key) {
-			ds = append(ds, s.deliver(name{gen.Kind_KIND_DESTINATION, k}, e, p))
+		if e.refused != "" && e.good != nil && slices.Contains(e.good.keys, key) {
+			ds = append(ds, s.fallBack(n, e))
 		}
 	}
 	return ds
+}
+
+// fallBack gives a destination whose newest form was refused, and is refused
+// again, its new endpoints in the form before: the routes stay old, the
+// addresses must not.
+func (s *store) fallBack(n name, e *entry) delivery {
+	d := s.deliver(n, e, e.good)
+	d.quiet = true
+	if d.call == nil {
+		return d
+	}
+	call, settle := d.call, d.settle
+	d.call = func(h Handler) error {
+		if e.refused == "" {
+			return nil // the newest form is in use now
+		}
+		return call(h)
+	}
+	d.settle = func(err error) {
+		if e.refused != "" {
+			settle(err)
+		}
+	}
+	return d
 }
 
 var errOtherBase = errors.New("the delta is for another state")
