@@ -1,0 +1,170 @@
+package registry
+
+import (
+	"context"
+	"net/netip"
+	"reflect"
+	"sync"
+	"time"
+
+	bolt "go.etcd.io/bbolt"
+
+	"github.com/leno-mesh/leno/mesh"
+)
+
+// Session is one stream of a registered workload. While it is open the
+// workload's lease does not run.
+type Session struct {
+	r    *Registry
+	id   mesh.WorkloadID
+	once sync.Once
+	done chan struct{}
+}
+
+// Connect begins a session: who comes is known from the certificate, what it
+// offers is checked against its token. A nil registration offers what it
+// offered last; a client that only calls others registers no services.
+//
+// A second session of the same workload takes the place of the first, whose
+// Replaced is closed: after a cut the new stream often comes before the old
+// one is known to be dead.
+func (r *Registry) Connect(ctx context.Context, id mesh.WorkloadID, who mesh.Identity, reg *mesh.Registration) (*Session, error) {
+	w, err := r.register(id, who, reg)
+	if err != nil {
+		return nil, err
+	}
+	s := &Session{r: r, id: id, done: make(chan struct{})}
+	r.mu.Lock()
+	if old := r.live[id]; old != nil && old.session != nil {
+		old.session.replaced()
+	}
+	r.live[id] = &instance{w: w, session: s}
+	r.dirty[id] = true
+	for _, gone := range r.superseded(w) {
+		r.dropLocked(gone)
+	}
+	r.mu.Unlock()
+	return s, r.flush(ctx)
+}
+
+// register keeps what the workload offers, if its token allows that.
+func (r *Registry) register(id mesh.WorkloadID, who mesh.Identity, reg *mesh.Registration) (*Workload, error) {
+	var w *Workload
+	err := r.db.View(func(tx *bolt.Tx) (err error) {
+		w, err = known(tx, id)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	if w.Identity != who {
+		return nil, refuse("workload %s is %s, not %s", id, w.Identity, who)
+	}
+	if reg == nil {
+		reg = w.Registration
+	}
+	if reg == nil {
+		return nil, refuse("workload %s has registered nothing yet; its proxy must send a registration", id)
+	}
+	if err := checkRegistration(w.Grant, reg); err != nil {
+		return nil, err
+	}
+	if reflect.DeepEqual(reg, w.Registration) {
+		return w, nil
+	}
+	return r.update(id, func(w *Workload) { w.Registration = reg })
+}
+
+// update changes one record.
+func (r *Registry) update(id mesh.WorkloadID, change func(*Workload)) (*Workload, error) {
+	var w *Workload
+	err := r.db.Update(func(tx *bolt.Tx) (err error) {
+		if w, err = known(tx, id); err != nil {
+			return err
+		}
+		change(w)
+		return put(tx, bucketWorkloads, []byte(id), w)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return w, nil
+}
+
+// superseded gives the instances whose address the new one has taken: an
+// earlier life of the same workload, or one whose stream is gone. The address
+// of a connected workload of another identity cannot be taken. Called with mu
+// held.
+func (r *Registry) superseded(w *Workload) []mesh.WorkloadID {
+	at := func(reg *mesh.Registration) netip.AddrPort { return netip.AddrPortFrom(reg.Addr, reg.ProxyPort) }
+	var gone []mesh.WorkloadID
+	for id, i := range r.live {
+		if id == w.ID || at(i.w.Registration) != at(w.Registration) {
+			continue
+		}
+		if i.session == nil || i.w.Identity == w.Identity {
+			gone = append(gone, id)
+		}
+	}
+	return gone
+}
+
+// Replaced is closed when the session holds the lease no more: another stream
+// of the workload came, or it was revoked.
+func (s *Session) Replaced() <-chan struct{} { return s.done }
+
+func (s *Session) replaced() { s.once.Do(func() { close(s.done) }) }
+
+// Drain marks the workload as leaving: it gets nothing new, and is gone as
+// soon as the session ends.
+func (s *Session) Drain(ctx context.Context) error {
+	s.r.mu.Lock()
+	if i := s.r.live[s.id]; i != nil && i.session == s && !i.draining {
+		i.draining = true
+		s.r.dirty[s.id] = true
+	}
+	s.r.mu.Unlock()
+	return s.r.flush(ctx)
+}
+
+// Close ends the session. The lease starts to run, or the workload leaves at
+// once when it was draining.
+func (s *Session) Close(ctx context.Context) error {
+	s.r.mu.Lock()
+	i := s.r.live[s.id]
+	mine := i != nil && i.session == s
+	if mine {
+		i.session, i.lostAt = nil, time.Now()
+		if i.draining {
+			s.r.dropLocked(s.id)
+		}
+	}
+	s.r.mu.Unlock()
+	if !mine {
+		return nil
+	}
+	s.r.poke()
+	return s.r.flush(ctx)
+}
+
+// Revoke ends a workload for good: its endpoints go, its stream ends, and it
+// gets no more certificates.
+func (r *Registry) Revoke(ctx context.Context, id mesh.WorkloadID) error {
+	if _, err := r.update(id, func(w *Workload) { w.Revoked = true }); err != nil {
+		return err
+	}
+	r.mu.Lock()
+	r.dropLocked(id)
+	r.mu.Unlock()
+	return r.flush(ctx)
+}
+
+// dropLocked takes an instance away; flush then writes it down. Called with
+// mu held.
+func (r *Registry) dropLocked(id mesh.WorkloadID) {
+	if i := r.live[id]; i != nil && i.session != nil {
+		i.session.replaced()
+	}
+	delete(r.live, id)
+	r.dirty[id] = true
+}
