@@ -2,6 +2,7 @@ package publish
 
 import (
 	"context"
+	"crypto/x509"
 	"net/http"
 	"time"
 
@@ -17,6 +18,8 @@ type Peer struct {
 	NotAfter time.Time
 	// Addr is "host:port" of the other end.
 	Addr string
+	// Chain is what it showed, leaf first.
+	Chain []*x509.Certificate
 }
 
 type peerKey struct{}
@@ -53,7 +56,7 @@ func peerOf(r *http.Request) (Peer, bool) {
 	if err != nil {
 		return Peer{}, false
 	}
-	p := Peer{Identity: id, Workload: workload, Addr: r.RemoteAddr, NotAfter: r.TLS.PeerCertificates[0].NotAfter}
+	p := Peer{Identity: id, Workload: workload, Addr: r.RemoteAddr, NotAfter: r.TLS.PeerCertificates[0].NotAfter, Chain: r.TLS.PeerCertificates}
 	for _, c := range r.TLS.PeerCertificates[1:] {
 		if c.NotAfter.Before(p.NotAfter) {
 			p.NotAfter = c.NotAfter

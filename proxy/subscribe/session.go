@@ -81,6 +81,8 @@ func endOf(err error, began time.Time) ended {
 // write says hello, and then whatever there is to say. When it cannot, the
 // reader gets to know the reason.
 func (c *Client) write(ctx context.Context, s discoveryStream) {
+	// The transport sees the end of ctx only when the request's body ends.
+	defer func() { _ = s.CloseRequest() }()
 	if s.Send(c.hello()) != nil {
 		return
 	}
