@@ -57,7 +57,7 @@ func newSession(p *Publisher, peer Peer, b stream, control *http.ResponseControl
 		destinations: make(map[string]*answer),
 		sent:         make(map[name]sent),
 		status: ProxyStatus{
-			Workload: peer.Workload, Identity: peer.Identity, Addr: peer.Addr,
+			Workload: peer.Workload, Identity: peer.Identity, Addr: peer.Addr, Chain: peer.Chain,
 			CertificateUntil: peer.NotAfter, Connected: time.Now(), Refused: make(map[string]string),
 		},
 	}

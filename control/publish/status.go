@@ -1,6 +1,7 @@
 package publish
 
 import (
+	"crypto/x509"
 	"maps"
 	"slices"
 	"strings"
@@ -31,6 +32,8 @@ type ProxyStatus struct {
 	Bundle uint64
 	// Refused are the resources that it did not take, with its reasons.
 	Refused map[string]string
+	// Chain is what the proxy showed on this stream, leaf first.
+	Chain []*x509.Certificate
 	// CertificateUntil is the end of the certificate that it holds.
 	CertificateUntil time.Time
 	RSS              uint64 // bytes
@@ -53,6 +56,15 @@ func (p *Publisher) Proxies() []ProxyStatus {
 	}
 	slices.SortFunc(out, func(a, b ProxyStatus) int { return strings.Compare(string(a.Workload), string(b.Workload)) })
 	return out
+}
+
+// Cut ends a workload's stream at once, when it has one.
+func (p *Publisher) Cut(w mesh.WorkloadID) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if s := p.sessions[w]; s != nil {
+		s.cut()
+	}
 }
 
 func (s *session) note(change func(*ProxyStatus)) {
