@@ -1,0 +1,263 @@
+// Package server puts the control plane together: one process with one port
+// for proxies and one unix socket for the operator.
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/leno-mesh/leno/control/ca"
+	"github.com/leno-mesh/leno/control/catalog"
+	"github.com/leno-mesh/leno/control/publish"
+	"github.com/leno-mesh/leno/control/registry"
+	"github.com/leno-mesh/leno/control/store"
+	"github.com/leno-mesh/leno/file"
+	"github.com/leno-mesh/leno/identity"
+	"github.com/leno-mesh/leno/mesh"
+)
+
+// Defaults of Config.
+const (
+	DefaultListen        = ":4180"
+	DefaultTrustDomain   = "cluster.local"
+	DefaultClusterDomain = "cluster.local"
+)
+
+// Config says how a control plane is to run. The zero value of all but
+// DataDir gives the defaults.
+type Config struct {
+	// DataDir keeps keys, tokens, workloads and metrics; it is made 0700.
+	DataDir string
+	// Listen is where proxies come, ":4180".
+	Listen string
+	// Advertise are the addresses that join files name, "host:port". None
+	// means the host's own at the port of Listen.
+	Advertise []string
+	// Socket is the operator's, DataDir/leno.sock unless set.
+	Socket string
+	// ConfigDir is a directory of YAML; "" for none.
+	ConfigDir   string
+	TrustDomain mesh.TrustDomain
+	// ClusterDomain is the end of long service names.
+	ClusterDomain string
+	// Networks are the mesh's own; none means the private and loopback ones.
+	Networks []netip.Prefix
+	// CertificateLifetime is that of workloads, 24 h.
+	CertificateLifetime time.Duration
+	// Lease is how long a workload without a stream stays ready, 30 s.
+	Lease   time.Duration
+	Version string
+	Log     *slog.Logger
+}
+
+// DefaultNetworks are the private, shared, link-local and loopback networks.
+func DefaultNetworks() []netip.Prefix {
+	var out []netip.Prefix
+	for _, s := range []string{
+		"10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "169.254.0.0/16", "127.0.0.0/8",
+		"fc00::/7", "fe80::/10", "::1/128",
+	} {
+		out = append(out, netip.MustParsePrefix(s))
+	}
+	return out
+}
+
+func (c *Config) defaults() error {
+	if c.DataDir == "" {
+		return errors.New("no data directory; give one with --data-dir")
+	}
+	if c.Listen == "" {
+		c.Listen = DefaultListen
+	}
+	if c.Socket == "" {
+		c.Socket = filepath.Join(c.DataDir, "leno.sock")
+	}
+	if c.TrustDomain == "" {
+		c.TrustDomain = DefaultTrustDomain
+	}
+	if c.ClusterDomain == "" {
+		c.ClusterDomain = DefaultClusterDomain
+	}
+	if len(c.Networks) == 0 {
+		c.Networks = DefaultNetworks()
+	}
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	return nil
+}
+
+// Server is one control plane, put together and not yet running.
+type Server struct {
+	cfg       Config
+	log       *slog.Logger
+	started   time.Time
+	source    *identity.Source
+	roots     *ca.Dir
+	ca        *ca.CA
+	catalog   *catalog.Catalog
+	registry  *registry.Registry
+	files     *file.Door // nil without a directory
+	publisher *publish.Publisher
+	store     *store.Store
+	sessions  sessions
+	proxies   net.Listener
+	operator  net.Listener
+	shutdown  chan struct{}
+}
+
+// New opens everything in the order in which it is needed. What was opened is
+// closed again when a later step fails.
+func New(cfg Config) (s *Server, err error) {
+	if err := cfg.defaults(); err != nil {
+		return nil, err
+	}
+	s = &Server{cfg: cfg, log: cfg.Log, started: time.Now(), source: identity.NewSource(), shutdown: make(chan struct{}, 1)}
+	defer func() {
+		if err != nil {
+			s.close()
+		}
+	}()
+	if err := os.MkdirAll(cfg.DataDir, 0o700); err != nil {
+		return nil, fmt.Errorf("data directory: %w", err)
+	}
+	for _, step := range []func() error{s.openAuthority, s.openCatalog, s.openStore, s.openPublisher, s.listen} {
+		if err := step(); err != nil {
+			return nil, err
+		}
+	}
+	return s, nil
+}
+
+func (s *Server) openAuthority() (err error) {
+	s.roots, err = ca.OpenDir(ca.DirConfig{Path: filepath.Join(s.cfg.DataDir, "ca"), TrustDomain: s.cfg.TrustDomain})
+	if err != nil {
+		return err
+	}
+	if s.ca, err = ca.New(ca.Config{Roots: s.roots, Lifetime: s.cfg.CertificateLifetime}); err != nil {
+		return err
+	}
+	if err := s.source.SetBundle(s.ca.Bundle()); err != nil {
+		return err
+	}
+	return s.renewOwn()
+}
+
+// openCatalog opens the doors and the index that they lead to.
+func (s *Server) openCatalog() (err error) {
+	late := &lateCatalog{}
+	s.registry, err = registry.Open(registry.Config{
+		Path: filepath.Join(s.cfg.DataDir, "registry.db"), TrustDomain: s.cfg.TrustDomain,
+		Catalog: late, Lease: s.cfg.Lease, Log: s.log,
+	})
+	if err != nil {
+		return err
+	}
+	doors := []string{registry.Door}
+	if s.cfg.ConfigDir != "" {
+		doors = append(doors, file.DoorName)
+	}
+	s.catalog = catalog.New(catalog.Config{
+		Settings: catalog.Settings{TrustDomain: s.cfg.TrustDomain, ClusterDomain: s.cfg.ClusterDomain, Networks: s.cfg.Networks},
+		Doors:    doors, Start: s.registry.Start(),
+	})
+	late.Catalog = s.catalog
+	if s.cfg.ConfigDir != "" {
+		s.files = file.New(file.Config{
+			Dir: s.cfg.ConfigDir, Catalog: s.catalog, Log: s.log, Keep: filepath.Join(s.cfg.DataDir, "files.kept"),
+		})
+	}
+	return nil
+}
+
+// lateCatalog is the catalog for the registry, which must be open before the
+// catalog can be made: it knows where the versions begin.
+type lateCatalog struct{ *catalog.Catalog }
+
+func (s *Server) openStore() (err error) {
+	s.store, err = store.Open(store.Config{
+		Dir: filepath.Join(s.cfg.DataDir, "metrics"), Reporter: s.reporter, Logger: s.log,
+	})
+	return err
+}
+
+func (s *Server) openPublisher() error {
+	s.publisher = publish.New(publish.Config{
+		Catalog: s.catalog, Connected: s.connected, Disconnected: s.disconnected, Draining: s.leaving, Log: s.log,
+	})
+	return s.publisher.SetBundle(s.ca.Bundle())
+}
+
+func (s *Server) listen() (err error) {
+	if s.proxies, err = net.Listen("tcp", s.cfg.Listen); err != nil {
+		return fmt.Errorf("listen for proxies: %w; is another server running? choose a port with --listen", err)
+	}
+	s.operator, err = listenUnix(s.cfg.Socket)
+	return err
+}
+
+// Addr is where proxies come.
+func (s *Server) Addr() net.Addr { return s.proxies.Addr() }
+
+// Run serves until ctx ends or the operator says so. Streams say goodbye
+// first; what is in flight gets a moment.
+func (s *Server) Run(ctx context.Context) error {
+	defer s.close()
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	group, gctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return notCanceled(s.catalog.Run(gctx)) })
+	group.Go(func() error { return notCanceled(s.registry.Run(gctx)) })
+	if s.files != nil {
+		group.Go(func() error { return notCanceled(s.files.Run(gctx)) })
+	}
+	group.Go(func() error { return notCanceled(s.publisher.Run(gctx)) })
+	group.Go(func() error { return notCanceled(s.store.Run(gctx)) })
+	group.Go(func() error { return s.keepOwn(gctx) })
+	group.Go(func() error { return s.serveProxies(gctx) })
+	group.Go(func() error { return s.serveOperator(gctx) })
+	group.Go(func() error {
+		select {
+		case <-s.shutdown:
+			stop()
+		case <-gctx.Done():
+		}
+		return nil
+	})
+	return group.Wait()
+}
+
+func notCanceled(err error) error {
+	if errors.Is(err, context.Canceled) {
+		return nil
+	}
+	return err
+}
+
+func (s *Server) close() {
+	if s.operator != nil {
+		_ = s.operator.Close() // takes the socket's file away too
+	}
+	if s.proxies != nil {
+		_ = s.proxies.Close()
+	}
+	if s.store != nil {
+		if err := s.store.Close(); err != nil {
+			s.log.Error("metrics store not closed cleanly", "error", err)
+		}
+	}
+	if s.registry != nil {
+		if err := s.registry.Close(); err != nil {
+			s.log.Error("registry not closed cleanly", "error", err)
+		}
+	}
+}
