@@ -7,6 +7,7 @@ import (
 	"crypto/sha256"
 	"crypto/x509"
 	"encoding/binary"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"time"
@@ -79,6 +80,18 @@ func proofDigest(csr []byte, at time.Time) []byte {
 // KeyHash is the SHA-256 of a public key's SubjectPublicKeyInfo: how the
 // authority remembers a key.
 type KeyHash [sha256.Size]byte
+
+// MarshalText writes the hash as hexadecimal digits.
+func (h KeyHash) MarshalText() ([]byte, error) { return hex.AppendEncode(nil, h[:]), nil }
+
+// UnmarshalText reads hexadecimal digits.
+func (h *KeyHash) UnmarshalText(text []byte) error {
+	if hex.DecodedLen(len(text)) != len(h) {
+		return fmt.Errorf("key hash of %d digits; want %d", len(text), 2*len(h))
+	}
+	_, err := hex.Decode(h[:], text)
+	return err
+}
 
 // HashKey gives the hash of an encoded public key, such as
 // x509.Certificate.RawSubjectPublicKeyInfo.

@@ -194,7 +194,7 @@ func (r *Registry) prune(now time.Time) error {
 		tokens, workloads := tx.Bucket(bucketTokens), tx.Bucket(bucketWorkloads)
 		err := tokens.ForEach(func(k, _ []byte) error {
 			t, err := get[Token](tx, bucketTokens, k)
-			if err == nil && now.After(t.Expires.Add(tokenKeep)) {
+			if err == nil && now.After(t.Expires.Add(recordKeep)) {
 				old = append(old, append([]byte(nil), k...))
 			}
 			return err
@@ -204,7 +204,7 @@ func (r *Registry) prune(now time.Time) error {
 		}
 		var dead []string
 		err = errors.Join(err, each(tx, bucketWorkloads, func(w *Workload) error {
-			if w.Registration == nil && now.After(w.CertificateEnd.Add(r.cfg.ExpiredWindow)) {
+			if w.Registration == nil && now.After(w.CertificateEnd.Add(r.cfg.ExpiredWindow+recordKeep)) {
 				dead = append(dead, string(w.ID))
 			}
 			return nil

@@ -34,8 +34,8 @@ const (
 )
 
 // judge says what has become of an instance by now, and when to look again
-// (zero: not by time). It is a pure function of its arguments: peers are all
-// instances of a service that this one offers, itself included.
+// (zero: not by time). It is a pure function of its arguments: services are
+// the instances of each service that this one offers, itself included.
 func (l leases) judge(i *instance, services [][]*instance, now time.Time) (fate, time.Time) {
 	if i.session != nil {
 		return stays, time.Time{}

@@ -68,7 +68,9 @@ type Registry struct {
 	dirty map[mesh.WorkloadID]bool      // guarded by mu: to be told to the catalog
 	wake  chan struct{}                 // something changed the next deadline
 
-	emit sync.Mutex // held while the catalog is told, so that it is told in order
+	// emit is held while the catalog is told, so that it is told in order. It
+	// is taken before a transaction, and that before mu.
+	emit sync.Mutex
 }
 
 var (

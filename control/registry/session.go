@@ -29,12 +29,24 @@ type Session struct {
 // Replaced is closed: after a cut the new stream often comes before the old
 // one is known to be dead.
 func (r *Registry) Connect(ctx context.Context, id mesh.WorkloadID, who mesh.Identity, reg *mesh.Registration) (*Session, error) {
+	s, err := r.begin(id, who, reg)
+	if err != nil {
+		return nil, err
+	}
+	r.poke()
+	return s, r.flush(ctx)
+}
+
+func (r *Registry) begin(id mesh.WorkloadID, who mesh.Identity, reg *mesh.Registration) (*Session, error) {
+	r.emit.Lock() // so that a leave under way does not take the registration away again
+	defer r.emit.Unlock()
 	w, err := r.register(id, who, reg)
 	if err != nil {
 		return nil, err
 	}
 	s := &Session{r: r, id: id, done: make(chan struct{})}
 	r.mu.Lock()
+	defer r.mu.Unlock()
 	if old := r.live[id]; old != nil && old.session != nil {
 		old.session.replaced()
 	}
@@ -43,8 +55,7 @@ func (r *Registry) Connect(ctx context.Context, id mesh.WorkloadID, who mesh.Ide
 	for _, gone := range r.superseded(w) {
 		r.dropLocked(gone)
 	}
-	r.mu.Unlock()
-	return s, r.flush(ctx)
+	return s, nil
 }
 
 // register keeps what the workload offers, if its token allows that.

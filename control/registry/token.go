@@ -23,8 +23,9 @@ const (
 	DefaultTokenLife = time.Hour
 	maxTokenLife     = 30 * 24 * time.Hour
 	maxTokenServices = 256
-	// tokenKeep is how long an expired token is still listed.
-	tokenKeep = 24 * time.Hour
+	// recordKeep is how long a record of no more use is still there to explain
+	// a refusal.
+	recordKeep = 24 * time.Hour
 )
 
 // Service is a service and port that a workload may register.
@@ -109,7 +110,7 @@ func (r *Registry) Tokens() ([]*Token, error) {
 	now := time.Now()
 	err := r.db.View(func(tx *bolt.Tx) error {
 		return each(tx, bucketTokens, func(t *Token) error {
-			if now.Before(t.Expires.Add(tokenKeep)) {
+			if now.Before(t.Expires.Add(recordKeep)) {
 				out = append(out, t)
 			}
 			return nil
