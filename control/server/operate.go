@@ -50,15 +50,7 @@ func (s *Server) serveOperator(ctx context.Context) error {
 		Handler: mux, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 30 * time.Second, WriteTimeout: time.Minute,
 		ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
 	}
-	stop := context.AfterFunc(ctx, func() {
-		grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
-		defer cancel()
-		if srv.Shutdown(grace) != nil {
-			_ = srv.Close()
-		}
-	})
-	defer stop()
-	if err := srv.Serve(s.operator); !errors.Is(err, http.ErrServerClosed) {
+	if err := serve(ctx, srv, s.operator, time.Second); err != nil {
 		return fmt.Errorf("operator's socket: %w", err)
 	}
 	return nil

@@ -51,19 +51,7 @@ func (s *Server) serveProxies(ctx context.Context) error {
 		},
 		ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
 	}
-	stop := context.AfterFunc(ctx, func() {
-		grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopGrace)
-		defer cancel()
-		if srv.Shutdown(grace) != nil {
-			_ = srv.Close()
-		}
-	})
-	defer stop()
-	err := srv.Serve(tls.NewListener(s.proxies, s.source.OpenServerTLS("h2")))
-	if !errors.Is(err, http.ErrServerClosed) {
-		return err
-	}
-	return nil
+	return serve(ctx, srv, tls.NewListener(s.proxies, s.source.OpenServerTLS("h2")), stopGrace)
 }
 
 // authority answers requests for certificates.

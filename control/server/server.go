@@ -117,21 +117,17 @@ type Server struct {
 
 // New opens everything in the order in which it is needed. What was opened is
 // closed again when a later step fails.
-func New(cfg Config) (s *Server, err error) {
+func New(cfg Config) (*Server, error) {
 	if err := cfg.defaults(); err != nil {
 		return nil, err
 	}
-	s = &Server{cfg: cfg, log: cfg.Log, started: time.Now(), source: identity.NewSource(), shutdown: make(chan struct{}, 1)}
-	defer func() {
-		if err != nil {
-			s.close()
-		}
-	}()
+	s := &Server{cfg: cfg, log: cfg.Log, started: time.Now(), source: identity.NewSource(), shutdown: make(chan struct{}, 1)}
 	if err := os.MkdirAll(cfg.DataDir, 0o700); err != nil {
 		return nil, fmt.Errorf("data directory: %w", err)
 	}
 	for _, step := range []func() error{s.openAuthority, s.openCatalog, s.openStore, s.openPublisher, s.listen} {
 		if err := step(); err != nil {
+			s.close()
 			return nil, err
 		}
 	}
