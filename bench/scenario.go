@@ -1,0 +1,196 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/leno-mesh/leno/cli/child"
+)
+
+// Every process has a loopback address of its own. Those of nginx and HAProxy
+// stand in their configuration files, too.
+const (
+	backendHost       = "127.0.60.10"
+	backendAddress    = backendHost + ":8080"
+	nginxAddress      = "127.0.60.11:8080"
+	haproxyAddress    = "127.0.60.12:8080"
+	haproxyLink       = "127.0.60.13:8443"
+	lenoClientHost    = "127.0.60.14"
+	lenoClientAddress = lenoClientHost + ":8080"
+	lenoServerHost    = "127.0.60.15"
+	lenoControl       = "127.0.60.16:4180"
+)
+
+// scenario is one way from the load to the backend.
+type scenario struct {
+	name   string
+	target string // host and port that the load goes to
+	needs  []string
+	start  func(context.Context, *site, *scenario) error
+
+	proxies []*child.Process // set by start: those that are measured
+}
+
+func everyScenario() []*scenario {
+	return []*scenario{
+		{name: "direct", target: backendAddress, start: startNothing},
+		{name: "nginx_1hop", target: nginxAddress, start: startNginx},
+		{name: "haproxy_mtls_2hop", target: haproxyAddress, start: startHAProxy, needs: []string{"haproxy"}},
+		{name: "leno_mtls_2hop", target: lenoClientAddress, start: startLeno, needs: []string{"leno", "leno-proxy"}},
+	}
+}
+
+func startNothing(context.Context, *site, *scenario) error { return nil }
+
+func startNginx(_ context.Context, s *site, sc *scenario) error {
+	p, err := s.nginx("hop")
+	sc.proxies = append(sc.proxies, p)
+	return err
+}
+
+func startHAProxy(_ context.Context, s *site, sc *scenario) error {
+	if err := writeCertificates(s.dir); err != nil {
+		return err
+	}
+	for _, side := range []string{"server", "client"} {
+		cfg := filepath.Join(s.root, "bench/haproxy", side+".cfg")
+		p, err := s.start("haproxy-"+side, "haproxy", "-db", "-C", s.dir, "-f", cfg)
+		if err != nil {
+			return err
+		}
+		sc.proxies = append(sc.proxies, p)
+	}
+	return nil
+}
+
+// site is everything that runs.
+type site struct {
+	root, dir string
+	tools     map[string]string // name to path
+	family    *child.Family
+	started   []*child.Process
+}
+
+// up starts the backend and every scenario, and waits until each answers.
+func (s *site) up(ctx context.Context, scenarios []*scenario) error {
+	if _, err := s.nginx("backend"); err != nil {
+		return err
+	}
+	for _, sc := range scenarios {
+		if err := sc.start(ctx, s, sc); err != nil {
+			return fmt.Errorf("%s: %w", sc.name, err)
+		}
+		if err := s.answers(ctx, sc.target); err != nil {
+			return fmt.Errorf("%s: %w", sc.name, err)
+		}
+	}
+	return nil
+}
+
+func (s *site) down() { child.Stop(5*time.Second, s.started...) }
+
+func (s *site) nginx(name string) (*child.Process, error) {
+	prefix := filepath.Join(s.dir, "nginx-"+name)
+	if err := os.Mkdir(prefix, 0o755); err != nil {
+		return nil, err
+	}
+	cfg := filepath.Join(s.root, "bench/nginx", name+".conf")
+	return s.start("nginx-"+name, "nginx", "-p", prefix, "-c", cfg, "-e", "stderr")
+}
+
+// start starts a tool. Its output goes to a file in the site's directory.
+func (s *site) start(name, tool string, args ...string) (*child.Process, error) {
+	log, err := os.Create(s.log(name))
+	if err != nil {
+		return nil, err
+	}
+	defer log.Close()
+	p, err := s.family.Start(child.Spec{Name: name, Path: s.tools[tool], Args: args, Stdout: log, Stderr: log})
+	if err != nil {
+		return nil, err
+	}
+	s.started = append(s.started, p)
+	return p, nil
+}
+
+func (s *site) log(name string) string { return filepath.Join(s.dir, name+".log") }
+
+// answers waits until a request to the address gets the backend's answer.
+func (s *site) answers(ctx context.Context, address string) error {
+	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
+	defer cancel()
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		err := get(ctx, address)
+		if err == nil {
+			return nil
+		}
+		if dead := s.dead(); dead != nil {
+			return s.complain(dead)
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("no answer from %s: %w%s", address, err, s.tails())
+		case <-tick.C:
+		}
+	}
+}
+
+func get(ctx context.Context, address string) error {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+address+"/", nil)
+	if err != nil {
+		return err
+	}
+	client := http.Client{Transport: &http.Transport{DialContext: new(net.Dialer).DialContext, DisableKeepAlives: true}}
+	resp, err := client.Do(req)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	if err == nil && (resp.StatusCode != http.StatusOK || len(body) != 100) {
+		err = fmt.Errorf("status %d with %d bytes: %.200s", resp.StatusCode, len(body), body)
+	}
+	return err
+}
+
+// dead finds a process that has ended.
+func (s *site) dead() *child.Process {
+	for _, p := range s.started {
+		select {
+		case <-p.Done():
+			return p
+		default:
+		}
+	}
+	return nil
+}
+
+func (s *site) complain(p *child.Process) error {
+	return fmt.Errorf("%s ended: %s\n%s", p.Name, p.End(), s.tail(p.Name))
+}
+
+// tails shows the end of every log, for the person who has to find out.
+func (s *site) tails() string {
+	var all bytes.Buffer
+	for _, p := range s.started {
+		fmt.Fprintf(&all, "\n--- %s\n%s", p.Name, s.tail(p.Name))
+	}
+	return all.String()
+}
+
+func (s *site) tail(name string) []byte {
+	text, err := os.ReadFile(s.log(name))
+	if err != nil {
+		return []byte(err.Error())
+	}
+	return text[max(0, len(text)-2000):]
+}
