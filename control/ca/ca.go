@@ -86,8 +86,8 @@ type Subject struct {
 
 // Issue signs a certificate for the key in a request (PKCS #10, DER). Whatever
 // else the request asks for is ignored: the subject is the caller's decision.
-// It gives the chain in DER, leaf first, with the anchor last, since a first
-// connection compares the anchor's hash.
+// It gives the chain in DER, leaf first, without the anchor: peers have that
+// in their bundle.
 //
 // The leaf never ends after any certificate above it.
 func (ca *CA) Issue(csr []byte, who Subject) ([][]byte, error) {
@@ -108,7 +108,7 @@ func (ca *CA) Issue(csr []byte, who Subject) ([][]byte, error) {
 		return nil, fmt.Errorf("sign certificate: %w", err)
 	}
 	chain := [][]byte{leaf, issuer.Certificate.Raw}
-	for _, c := range issuer.Above {
+	for _, c := range issuer.Above[:max(len(issuer.Above)-1, 0)] {
 		chain = append(chain, c.Raw)
 	}
 	return chain, nil

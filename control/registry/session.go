@@ -34,7 +34,10 @@ func (r *Registry) Connect(ctx context.Context, id mesh.WorkloadID, who mesh.Ide
 		return nil, err
 	}
 	r.poke()
-	return s, r.flush(ctx)
+	if err := r.flush(ctx); err != nil {
+		return nil, s.abandon(err)
+	}
+	return s, nil
 }
 
 func (r *Registry) begin(id mesh.WorkloadID, who mesh.Identity, reg *mesh.Registration) (*Session, error) {
@@ -156,6 +159,16 @@ func (s *Session) Close(ctx context.Context) error {
 	}
 	s.r.poke()
 	return s.r.flush(ctx)
+}
+
+// abandon ends a session that could not begin, and gives why.
+func (s *Session) abandon(why error) error {
+	s.r.mu.Lock()
+	defer s.r.mu.Unlock()
+	if i := s.r.live[s.id]; i != nil && i.session == s {
+		i.session, i.lostAt = nil, time.Now()
+	}
+	return why
 }
 
 // Revoke ends a workload for good: its endpoints go, its stream ends, and it

@@ -3,6 +3,7 @@ package server
 import (
 	"crypto/x509"
 	"net/http"
+	"slices"
 
 	"github.com/leno-mesh/leno/control/operator"
 )
@@ -17,10 +18,22 @@ func (s *Server) listIdentities(*http.Request) (any, error) {
 	for _, p := range s.publisher.Proxies() {
 		out = append(out, operator.Identity{
 			Holder: or(p.Name, string(p.Workload)), Workload: string(p.Workload), Identity: string(p.Identity),
-			Chain: certificates(p.Chain),
+			Chain: certificates(s.anchored(p.Chain)),
 		})
 	}
 	return out, nil
+}
+
+// anchored adds the trust anchor, which nobody sends, to a chain that it
+// vouches for.
+func (s *Server) anchored(chain []*x509.Certificate) []*x509.Certificate {
+	last := chain[len(chain)-1]
+	for _, der := range s.ca.Bundle().Anchors {
+		if a, err := x509.ParseCertificate(der); err == nil && !last.Equal(a) && last.CheckSignatureFrom(a) == nil {
+			return append(slices.Clone(chain), a)
+		}
+	}
+	return chain
 }
 
 func certificates(chain []*x509.Certificate) []operator.Certificate {

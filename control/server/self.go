@@ -24,7 +24,9 @@ func (s *Server) renewOwn() error {
 	if err != nil {
 		return fmt.Errorf("the server's own certificate: %w", err)
 	}
-	v, err := identity.NewSVID(key, chain)
+	// A first connection compares the anchor with its join file, so this one
+	// chain shows it.
+	v, err := identity.NewSVID(key, append(chain, s.ca.Bundle().Anchors[0]))
 	if err != nil {
 		return err
 	}
