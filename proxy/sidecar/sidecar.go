@@ -154,6 +154,7 @@ func (s *Sidecar) Run(ctx context.Context) error {
 		}
 	})
 	group.Go(func() error { return s.push(gctx) })
+	group.Go(func() error { return s.giveBack(gctx) })
 	group.Go(func() error {
 		defer end()
 		serving, stop := context.WithCancel(gctx)

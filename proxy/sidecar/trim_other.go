@@ -1,0 +1,7 @@
+//go:build !linux
+
+package sidecar
+
+import "runtime/debug"
+
+func trim() { debug.FreeOSMemory() }

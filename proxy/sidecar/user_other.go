@@ -1,0 +1,6 @@
+//go:build !linux
+
+package sidecar
+
+// becomeUser does nothing where users cannot be changed for good.
+func (s *Sidecar) becomeUser(limits) error { return nil }
