@@ -6,6 +6,8 @@ import (
 	"crypto/tls"
 	"errors"
 	"net/http"
+	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -211,5 +213,14 @@ func TestBadRequests(t *testing.T) {
 	var wire *connect.Error
 	if _, _, err := c.issue(nil, &gen.IssueRequest{Proof: &gen.IssueRequest_JoinToken{JoinToken: c.join.Token}}); !errors.As(err, &wire) {
 		t.Errorf("a second use: %v", err)
+	}
+}
+
+func TestOneServerPerDataDirectory(t *testing.T) {
+	dir := t.TempDir()
+	start(t, server.Config{DataDir: dir})
+	_, err := server.New(server.Config{DataDir: dir, Listen: "127.0.0.1:0", Socket: filepath.Join(t.TempDir(), "s")})
+	if err == nil || !strings.Contains(err.Error(), "another server") {
+		t.Errorf("a second server on the same data directory: %v", err)
 	}
 }

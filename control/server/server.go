@@ -125,7 +125,9 @@ func New(cfg Config) (*Server, error) {
 	if err := os.MkdirAll(cfg.DataDir, 0o700); err != nil {
 		return nil, fmt.Errorf("data directory: %w", err)
 	}
-	for _, step := range []func() error{s.openAuthority, s.openCatalog, s.openStore, s.openPublisher, s.listen} {
+	// The registry's file comes first: it locks the data directory, so that two
+	// servers started together do not both make an authority.
+	for _, step := range []func() error{s.openCatalog, s.openAuthority, s.openStore, s.openPublisher, s.listen} {
 		if err := step(); err != nil {
 			s.close()
 			return nil, err
