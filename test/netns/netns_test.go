@@ -113,6 +113,7 @@ func TestLinkDownCutsAndLinkUpHeals(t *testing.T) {
 }
 
 func TestProgramsRunAsTheirUserAndEndWithTheTest(t *testing.T) {
+	netns.RequireRoot(t)
 	var process *netns.Process
 	t.Run("inner", func(t *testing.T) {
 		a := netns.New(t, "a").Host("a")

@@ -36,9 +36,12 @@ func New(t testing.TB, hosts ...string) *Network {
 }
 
 // RequireRoot skips the test where the process is not root, or fails it where
-// LENO_TEST_REQUIRE_ROOT=1 forbids skipping.
+// LENO_TEST_REQUIRE_ROOT=1 forbids skipping. Short runs skip it anyway.
 func RequireRoot(t testing.TB) {
 	t.Helper()
+	if testing.Short() {
+		t.Skip("network namespaces are not part of the short tests")
+	}
 	if os.Geteuid() == 0 {
 		return
 	}
