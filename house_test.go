@@ -91,7 +91,6 @@ func hasBlankImport(s *source) bool {
 
 // sleepers are test files that sleep all the same, with the reason.
 var sleepers = map[string]string{
-	"cli/child/child_test.go":   "nobody announces the end of a process that has another parent",
 	"proxy/link/stress_test.go": "the sleep is the random moment at which the fault strikes",
 }
 
