@@ -1,0 +1,117 @@
+// Package cli is the command line: one file for each command. Commands are
+// built by functions from what they need, so that tests run them as a user
+// types them.
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+
+	"github.com/spf13/cobra"
+
+	"github.com/leno-mesh/leno/control/operator"
+)
+
+// Streams are where a command reads and writes.
+type Streams struct {
+	In       io.Reader
+	Out, Err io.Writer
+}
+
+// app is what every command is built from.
+type app struct {
+	Streams
+	version string
+	socket  string
+}
+
+// ExitError ends the program with a code of its own. With no text, what there
+// was to say has been said.
+type ExitError struct {
+	Code int
+	Text string
+}
+
+// Error gives the text.
+func (e *ExitError) Error() string { return e.Text }
+
+// Main runs one command and gives the exit code: 0 is success, 1 a failure, 2
+// a wrong command line. An error is one line with the next step.
+func Main(ctx context.Context, s Streams, version string, args []string) int {
+	cmd := newRootCmd(&app{Streams: s, version: version})
+	cmd.SetArgs(args)
+	err := cmd.ExecuteContext(ctx)
+	if err == nil {
+		return 0
+	}
+	code := 1
+	var exit *ExitError
+	if errors.As(err, &exit) {
+		code = exit.Code
+	}
+	if text := err.Error(); text != "" {
+		fmt.Fprintln(s.Err, "leno:", text)
+	}
+	return code
+}
+
+func newRootCmd(a *app) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:           "leno",
+		Short:         "Leno is a service mesh: mutual TLS, metrics and routing between services",
+		SilenceErrors: true, SilenceUsage: true,
+	}
+	cmd.SetIn(a.In)
+	cmd.SetOut(a.Out)
+	cmd.SetErr(a.Err)
+	cmd.PersistentFlags().StringVar(&a.socket, "socket", "", "the control plane's socket (default $LENO_SOCKET, or that of this user's server)")
+	cmd.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
+		return &ExitError{Code: 2, Text: fmt.Sprintf("%v; see %s --help", err, c.CommandPath())}
+	})
+	cmd.AddCommand(
+		newServerCmd(a), newTokenCmd(a),
+		newStatCmd(a), newEdgesCmd(a), newProxiesCmd(a), newEndpointsCmd(a), newIdentityCmd(a), newCheckCmd(a),
+		newVersionCmd(a),
+	)
+	return cmd
+}
+
+// client speaks with the control plane of --socket, $LENO_SOCKET or this user.
+func (a *app) client() *operator.Client { return operator.NewClient(a.socketPath()) }
+
+func (a *app) socketPath() string {
+	if a.socket != "" {
+		return a.socket
+	}
+	if s := os.Getenv("LENO_SOCKET"); s != "" {
+		return s
+	}
+	return filepath.Join(runtimeDir(), "leno.sock")
+}
+
+// runtimeDir is where this user's own control plane has its socket and lock.
+func runtimeDir() string {
+	if d := os.Getenv("XDG_RUNTIME_DIR"); d != "" {
+		return filepath.Join(d, "leno")
+	}
+	if d, err := os.UserCacheDir(); err == nil {
+		return filepath.Join(d, "leno", "run")
+	}
+	return filepath.Join(os.TempDir(), fmt.Sprintf("leno-%d", os.Getuid()))
+}
+
+// stateDir is where this user's own control plane keeps its data.
+func stateDir() (string, error) {
+	if d := os.Getenv("XDG_STATE_HOME"); d != "" {
+		return filepath.Join(d, "leno"), nil
+	}
+	home, err := os.UserHomeDir()
+	if err != nil {
+		return "", fmt.Errorf("no home directory for the control plane's data: %w; set XDG_STATE_HOME", err)
+	}
+	return filepath.Join(home, ".local", "state", "leno"), nil
+}
