@@ -1,9 +1,12 @@
 package cli
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	"github.com/spf13/cobra"
@@ -11,7 +14,14 @@ import (
 	"github.com/leno-mesh/leno/control/operator"
 )
 
-// checkReport is the JSON form, which people who come from Linkerd know.
+// Exit codes of leno check. A warning is not a failure for scripts that only
+// look for one, and can still be told from success.
+const (
+	exitError   = 1
+	exitWarning = 3
+)
+
+// checkReport is what -o json prints.
 type checkReport struct {
 	Success    bool            `json:"success"`
 	Categories []checkCategory `json:"categories"`
@@ -19,99 +29,155 @@ type checkReport struct {
 
 type checkCategory struct {
 	Name   string      `json:"categoryName"`
-	Checks []checkLine `json:"checks"`
+	Checks []checkItem `json:"checks"`
 }
 
-type checkLine struct {
+type checkItem struct {
 	Description string `json:"description"`
-	Hint        string `json:"hint,omitempty"`
-	Error       string `json:"error,omitempty"`
-	Result      string `json:"result"`
+	Hint        string `json:"hint"`
+	Error       string `json:"error"`
+	Result      string `json:"result"` // success, warning, error
 }
 
 func newCheckCmd(a *app) *cobra.Command {
 	var format string
+	var wait time.Duration
 	cmd := &cobra.Command{
 		Use:   "check",
-		Short: "Check the control plane, its certificates and its proxies",
-		Long: `Check the control plane, its certificates and its proxies. Every line that is not
-right says what to do. The exit code is 0 when all is well, 1 with errors and 3
-with warnings alone.`,
+		Short: "Look for problems, and say what to do about each",
+		Long: `Look for problems with the control plane, the certificates and the proxies.
+
+The exit status is 0 when all is well, 3 when there are warnings, 1 when there
+are errors.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			c := a.client()
 			defer c.Close()
-			all, err := c.Checks(cmd.Context())
+			r, err := a.check(cmd.Context(), c, wait)
 			if err != nil {
-				all = []operator.Check{{
-					Category: "control plane", Description: "control plane answers", Result: operator.SeverityError,
-					Error: err.Error(), Hint: "start it with `leno server --data-dir DIR`, or name its socket with --socket",
-				}}
-			}
-			report := group(all)
-			if format == "json" {
-				if err := printJSON(a.Out, report); err != nil {
-					return err
-				}
-			} else if err := printChecks(a.Out, report); err != nil {
 				return err
 			}
-			return verdict(all)
+			switch format {
+			case "table":
+				err = r.write(a.Out)
+			case "json":
+				err = printJSON(a.Out, r)
+			default:
+				return &ExitError{Code: 2, Text: fmt.Sprintf("-o %q is not known; want table or json", format)}
+			}
+			if err != nil {
+				return err
+			}
+			return r.exit()
 		},
 	}
 	cmd.Flags().StringVarP(&format, "output", "o", "table", "table or json")
+	cmd.Flags().DurationVar(&wait, "wait", 0, "wait so long for the control plane to answer")
 	return cmd
 }
 
-func group(all []operator.Check) checkReport {
-	r := checkReport{Success: true}
+// check asks until the control plane answers or the time is over. A control
+// plane that does not answer is the first finding and not the command's error.
+func (a *app) check(ctx context.Context, c *operator.Client, wait time.Duration) (checkReport, error) {
+	deadline := time.Now().Add(wait)
+	for {
+		all, err := c.Checks(ctx)
+		var silent *operator.UnreachableError
+		switch {
+		case err == nil:
+			return newCheckReport(all), nil
+		case !errors.As(err, &silent) || ctx.Err() != nil:
+			return checkReport{}, err
+		case time.Now().After(deadline):
+			return newCheckReport([]operator.Check{{
+				Category: "control plane", Description: "control plane answers at " + a.socketPath(), Result: operator.SeverityError,
+				Error: silent.Err.Error(), Hint: "start one with leno server, or set LENO_SOCKET to the socket of the one that runs",
+			}}), nil
+		}
+		select {
+		case <-ctx.Done():
+			return checkReport{}, ctx.Err()
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
+}
+
+// newCheckReport puts checks into their categories, in the order in which
+// they came.
+func newCheckReport(all []operator.Check) checkReport {
+	r := checkReport{Success: true, Categories: []checkCategory{}}
+	at := make(map[string]int)
 	for _, c := range all {
-		if n := len(r.Categories); n == 0 || r.Categories[n-1].Name != c.Category {
+		i, ok := at[c.Category]
+		if !ok {
+			i = len(r.Categories)
+			at[c.Category] = i
 			r.Categories = append(r.Categories, checkCategory{Name: c.Category})
 		}
-		last := &r.Categories[len(r.Categories)-1]
-		last.Checks = append(last.Checks, checkLine{c.Description, c.Hint, c.Error, c.Result})
+		r.Categories[i].Checks = append(r.Categories[i].Checks, checkItem{c.Description, c.Hint, c.Error, c.Result})
 		r.Success = r.Success && c.Result != operator.SeverityError
 	}
 	return r
 }
 
-func printChecks(out io.Writer, r checkReport) error {
+// count says how many checks came out so.
+func (r *checkReport) count(result string) (n int) {
+	for _, c := range r.Categories {
+		for _, i := range c.Checks {
+			if i.Result == result {
+				n++
+			}
+		}
+	}
+	return n
+}
+
+func (r *checkReport) exit() error {
+	switch {
+	case r.count(operator.SeverityError) > 0:
+		return &ExitError{Code: exitError}
+	case r.count(operator.SeverityWarning) > 0:
+		return &ExitError{Code: exitWarning}
+	default:
+		return nil
+	}
+}
+
+func (r *checkReport) write(out io.Writer) error {
 	var b strings.Builder
 	for _, c := range r.Categories {
 		fmt.Fprintf(&b, "%s\n%s\n", c.Name, strings.Repeat("-", utf8.RuneCountInString(c.Name)))
-		for _, l := range c.Checks {
-			mark := map[string]string{operator.SeverityOK: "√", operator.SeverityWarning: "‼", operator.SeverityError: "×"}[l.Result]
-			fmt.Fprintf(&b, "%s %s\n", mark, l.Description)
-			if l.Error != "" {
-				fmt.Fprintf(&b, "    %s\n", l.Error)
-			}
-			if l.Hint != "" && l.Result != operator.SeverityOK {
-				fmt.Fprintf(&b, "    next: %s\n", l.Hint)
-			}
+		for _, i := range c.Checks {
+			i.write(&b)
 		}
 		b.WriteByte('\n')
 	}
-	word := "√"
-	if !r.Success {
-		word = "×"
+	errs, warnings := r.count(operator.SeverityError), r.count(operator.SeverityWarning)
+	if errs+warnings == 0 {
+		b.WriteString("All is well.\n")
+	} else {
+		fmt.Fprintf(&b, "Errors: %d. Warnings: %d.\n", errs, warnings)
 	}
-	fmt.Fprintf(&b, "Status check results are %s\n", word)
 	_, err := io.WriteString(out, b.String())
 	return err
 }
 
-// verdict makes the exit code of the worst result.
-func verdict(all []operator.Check) error {
-	warned := false
-	for _, c := range all {
-		if c.Result == operator.SeverityError {
-			return &ExitError{Code: 1}
-		}
-		warned = warned || c.Result == operator.SeverityWarning
+func (i checkItem) write(b *strings.Builder) {
+	mark := "×"
+	switch i.Result {
+	case operator.SeverityOK:
+		mark = "√"
+	case operator.SeverityWarning:
+		mark = "‼"
 	}
-	if warned {
-		return &ExitError{Code: 3}
+	fmt.Fprintf(b, "%s %s\n", mark, i.Description)
+	if i.Result == operator.SeverityOK {
+		return
 	}
-	return nil
+	if i.Error != "" {
+		fmt.Fprintf(b, "    %s\n", i.Error)
+	}
+	if i.Hint != "" {
+		fmt.Fprintf(b, "    next: %s\n", i.Hint)
+	}
 }

@@ -2,79 +2,81 @@ package cli
 
 import (
 	"context"
-	"net/url"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
-	"github.com/leno-mesh/leno/control/operator"
+	"github.com/leno-mesh/leno/control/store"
 )
 
-// edge is one row of the store's answer.
-type edge struct {
-	Src         string   `json:"src"`
-	SrcNS       string   `json:"src_ns"`
-	Dst         string   `json:"dst"`
-	DstNS       string   `json:"dst_ns"`
-	ClientID    string   `json:"client_id"`
-	ServerID    string   `json:"server_id"`
-	Secured     bool     `json:"secured"`
-	SuccessRate *float64 `json:"success_rate"`
-	RPS         float64  `json:"rps"`
-	TCPConn     float64  `json:"tcp_conn"`
-}
-
 func newEdgesCmd(a *app) *cobra.Command {
-	var v view
-	var in where
-	var window time.Duration
+	var (
+		v    view
+		in   scope
+		over time.Duration
+	)
 	cmd := &cobra.Command{
-		Use: "edges", Short: "Show who calls whom, with which identities", Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
+		Use:   "edges [NAME]...",
+		Short: "Show who calls whom, as whom, and whether it is secured",
+		Long: `Show who calls whom, as the callers' proxies count it. CLIENT_ID and SERVER_ID are
+the identities that both ends proved to each other; SECURED says whether calls go
+over mutual TLS. A name shows the edges that begin or end there.`,
+		ValidArgsFunction: a.completeServices,
+		RunE: func(cmd *cobra.Command, names []string) error {
 			c := a.client()
 			defer c.Close()
 			return v.show(cmd.Context(), a.Out, func(ctx context.Context) (any, *table, error) {
-				rows, err := edges(ctx, c, window)
+				g, err := askGolden(ctx, c, "edges", over)
 				if err != nil {
 					return nil, nil, err
 				}
-				rows = slices.DeleteFunc(rows, func(e edge) bool { return !in.takes(e.SrcNS) && !in.takes(e.DstNS) })
-				return rows, edgeTable(rows, v.wide()), nil
+				g.Edges = slices.DeleteFunc(g.Edges, func(e store.Edge) bool {
+					return !in.has(e.SrcNS, e.DstNS) || !named(names, e.Src, e.SrcNS) && !named(names, e.Dst, e.DstNS)
+				})
+				return g.Edges, edgeTable(g.Edges, v.wide()), nil
 			})
 		},
 	}
 	v.flags(cmd)
 	in.flags(cmd)
-	cmd.Flags().DurationVar(&window, "window", 30*time.Second, "time in which a call must have been made")
+	cmd.Flags().DurationVarP(&over, "window", "w", window, "time over which rates are taken, at least 5s")
 	return cmd
 }
 
-func edges(ctx context.Context, c *operator.Client, window time.Duration) ([]edge, error) {
-	var page struct {
-		Edges []edge `json:"edges"`
+func edgeTable(all []store.Edge, wide bool) *table {
+	t := &table{
+		head:  []string{"SRC", "DST", "SRC_NS", "DST_NS", "CLIENT_ID", "SERVER_ID", "SECURED"},
+		empty: "No calls in this time. See all services with: leno stat",
 	}
-	q := url.Values{"window": {window.String()}}
-	err := c.Get(ctx, "/leno/v1/edges?"+q.Encode(), &page)
-	return page.Edges, err
-}
-
-func edgeTable(rows []edge, wide bool) *table {
-	head := []string{"SRC", "DST", "SRC_NS", "DST_NS", "CLIENT_ID", "SERVER_ID", "SECURED"}
 	if wide {
-		head = append(head, ">SUCCESS", ">RPS", ">TCP_CONN")
+		t.head = append(t.head, ">SUCCESS", ">RPS", ">TCP_CONN")
 	}
-	t := &table{head: head, empty: "No calls in this time. --window looks further back."}
-	for _, e := range rows {
-		secured := "×"
-		if e.Secured {
-			secured = "√"
-		}
-		row := []string{e.Src, e.Dst, e.SrcNS, e.DstNS, shortID(e.ClientID), shortID(e.ServerID), secured}
+	for _, e := range all {
+		row := []string{e.Src, e.Dst, e.SrcNS, e.DstNS, shortID(e.ClientID), shortID(e.ServerID), tick(e.Secured)}
 		if wide {
-			row = append(row, percent(e.SuccessRate), rps(e.RPS), number(e.TCPConn))
+			row[4], row[5] = e.ClientID, e.ServerID
+			row = append(row, percent(e.SuccessRate), rps(e.RPS), whole(e.TCPConn))
 		}
 		t.add(row...)
 	}
 	return t
+}
+
+func tick(ok bool) string {
+	if ok {
+		return "√"
+	}
+	return "×"
+}
+
+// shortID is an identity as a table shows it: "web.shop" for
+// spiffe://<trust-domain>/ns/shop/sa/web. Anything else is left as it is.
+func shortID(id string) string {
+	p := strings.Split(id, "/")
+	if len(p) != 7 || p[0] != "spiffe:" || p[3] != "ns" || p[5] != "sa" {
+		return id
+	}
+	return p[6] + "." + p[4]
 }

@@ -11,95 +11,104 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/leno-mesh/leno/control/operator"
-	"github.com/leno-mesh/leno/mesh"
 )
 
 func newIdentityCmd(a *app) *cobra.Command {
-	var v view
+	var asJSON string
 	cmd := &cobra.Command{
-		Use:   "identity [NAME...]",
-		Short: "Show what each certificate in use says, and its chain",
-		RunE: func(cmd *cobra.Command, args []string) error {
+		Use:   "identity [WORKLOAD]...",
+		Short: "Show what each certificate says, and its chain",
+		Long: `Show the certificates that the control plane and the connected proxies hold now,
+each with its chain up to the trust anchor. A workload is named by its instance,
+its service account or its workload ID.`,
+		ValidArgsFunction: a.completeWorkloads,
+		RunE: func(cmd *cobra.Command, names []string) error {
 			c := a.client()
 			defer c.Close()
 			all, err := c.Identities(cmd.Context())
 			if err != nil {
 				return err
 			}
-			all = slices.DeleteFunc(all, func(i operator.Identity) bool {
-				return len(args) > 0 && !slices.Contains(args, i.Holder) && !slices.Contains(args, i.Workload)
-			})
-			if len(all) == 0 && len(args) > 0 {
-				return fmt.Errorf("no connected proxy is called %s; `leno proxies` lists them", strings.Join(args, ", "))
+			all = slices.DeleteFunc(all, func(i operator.Identity) bool { return len(names) > 0 && !isNamed(i, names) })
+			if len(all) == 0 {
+				return explainMissing(cmd.Context(), c, names)
 			}
-			if len(args) > 0 && v.format == "table" {
-				return printIdentities(a.Out, all)
+			switch asJSON {
+			case "json":
+				return printJSON(a.Out, all)
+			case "text":
+				return writeIdentities(a.Out, all)
 			}
-			return v.show(cmd.Context(), a.Out, func(context.Context) (any, *table, error) {
-				return all, identityTable(all), nil
-			})
+			return &ExitError{Code: 2, Text: fmt.Sprintf("-o %q is not known; want text or json", asJSON)}
 		},
 	}
-	v.flags(cmd)
+	cmd.Flags().StringVarP(&asJSON, "output", "o", "text", "text or json")
 	return cmd
 }
 
-func identityTable(all []operator.Identity) *table {
-	t := &table{head: []string{"NAME", "IDENTITY", "BEGAN", "ENDS", "CHAIN"}}
-	for _, i := range all {
-		if len(i.Chain) == 0 {
-			continue
-		}
-		var chain []string
-		for _, c := range i.Chain[1:] {
-			chain = append(chain, c.Subject)
-		}
-		leaf := i.Chain[0]
-		t.add(i.Holder, i.Identity, leaf.Begins.Local().Format(time.DateTime), leaf.Ends.Local().Format(time.DateTime), strings.Join(chain, " <- "))
-	}
-	return t
+func isNamed(i operator.Identity, names []string) bool {
+	account := i.Identity[strings.LastIndexByte(i.Identity, '/')+1:]
+	return slices.Contains(names, i.Holder) || slices.Contains(names, i.Workload) || slices.Contains(names, account)
 }
 
-// printIdentities says all that the certificates of a few holders say.
-func printIdentities(out io.Writer, all []operator.Identity) error {
+// explainMissing says why there is nothing to show: a workload that is away,
+// or one that nobody knows.
+func explainMissing(ctx context.Context, c *operator.Client, names []string) error {
+	all, err := c.Proxies(ctx)
+	if err != nil {
+		return err
+	}
+	for _, p := range all {
+		if slices.Contains(names, p.Name) || slices.Contains(names, p.Workload) {
+			return fmt.Errorf("%s is not connected, so its certificate is not known here; is it running? see leno proxies", p.Name)
+		}
+	}
+	return fmt.Errorf("no workload %s; leno proxies lists them", strings.Join(names, ", "))
+}
+
+func writeIdentities(out io.Writer, all []operator.Identity) error {
 	var b strings.Builder
 	for n, i := range all {
 		if n > 0 {
 			b.WriteByte('\n')
 		}
-		fmt.Fprintf(&b, "%s\n  identity  %s\n  workload  %s\n", i.Holder, i.Identity, i.Workload)
-		for level, c := range i.Chain {
-			what := "leaf"
-			switch {
-			case c.CA && c.Subject == c.Issuer:
-				what = "anchor"
-			case c.CA:
-				what = "issuer"
-			}
-			fmt.Fprintf(&b, "  %d %s\n", level, what)
-			for _, line := range [][2]string{
-				{"subject", c.Subject}, {"issuer", c.Issuer}, {"uri", strings.Join(c.URIs, ", ")},
-				{"usage", strings.Join(c.KeyUsage, ", ")}, {"serial", c.Serial},
-				{"begins", c.Begins.Local().Format(time.DateTime)},
-				{"ends", c.Ends.Local().Format(time.DateTime) + " (in " + duration(time.Until(c.Ends)) + ")"},
-			} {
-				if line[1] != "" {
-					fmt.Fprintf(&b, "    %-8s %s\n", line[0], line[1])
-				}
-			}
+		fmt.Fprintf(&b, "%s\n", i.Holder)
+		if i.Workload != "" {
+			fmt.Fprintf(&b, "  workload    %s\n", i.Workload)
+		}
+		for depth, c := range i.Chain {
+			writeCertificate(&b, c, depth)
 		}
 	}
 	_, err := io.WriteString(out, b.String())
 	return err
 }
 
-// shortID gives "account.namespace" of an identity, for tables.
-func shortID(id string) string {
-	p := mesh.Identity(id).Parts()
-	if p.ServiceAccount == "" {
-		return id
+func writeCertificate(b *strings.Builder, c operator.Certificate, depth int) {
+	kind := "certificate"
+	switch {
+	case c.CA && c.Subject == c.Issuer:
+		kind = "anchor"
+	case c.CA:
+		kind = "issuer"
 	}
-	return p.ServiceAccount + "." + p.Namespace
+	indent := strings.Repeat("  ", depth)
+	name := c.Subject
+	if len(c.URIs) > 0 && !c.CA {
+		name = strings.Join(c.URIs, ", ")
+	}
+	fmt.Fprintf(b, "  %s%-11s %s\n", indent, kind, name)
+	fmt.Fprintf(b, "  %s  valid     %s to %s (%s)\n", indent,
+		c.Begins.UTC().Format(time.DateTime), c.Ends.UTC().Format(time.DateTime), left(c.Ends))
+	fmt.Fprintf(b, "  %s  serial    %s\n", indent, c.Serial)
+	if len(c.KeyUsage) > 0 {
+		fmt.Fprintf(b, "  %s  usage     %s\n", indent, strings.Join(c.KeyUsage, ", "))
+	}
 }
 
-func number(v float64) string { return fmt.Sprintf("%.0f", v) }
+func left(t time.Time) string {
+	if d := time.Until(t); d > 0 {
+		return duration(d) + " left"
+	}
+	return "ended"
+}

@@ -23,6 +23,9 @@ import (
 	"golang.org/x/term"
 )
 
+// clearScreen goes to the first line of a terminal and clears what follows.
+const clearScreen = "\x1b[H\x1b[2J"
+
 // view is how a listing is to be shown.
 type view struct {
 	format string // table, wide, json
@@ -37,23 +40,15 @@ func (v *view) flags(cmd *cobra.Command) {
 
 // show calls get and prints what it gives, once or every second.
 func (v *view) show(ctx context.Context, out io.Writer, get func(context.Context) (any, *table, error)) error {
-	if v.format != "table" && v.format != "wide" && v.format != "json" {
-		return &ExitError{Code: 2, Text: fmt.Sprintf("output %q; want table, wide or json", v.format)}
-	}
 	for {
 		value, t, err := get(ctx)
 		if err != nil {
 			return err
 		}
 		if v.watch && isTerminal(out) {
-			fmt.Fprint(out, "\x1b[H\x1b[2J")
+			fmt.Fprint(out, clearScreen)
 		}
-		if v.format == "json" {
-			err = printJSON(out, value)
-		} else {
-			err = t.write(out)
-		}
-		if err != nil || !v.watch {
+		if err := v.print(out, value, t); err != nil || !v.watch {
 			return err
 		}
 		select {
@@ -62,6 +57,17 @@ func (v *view) show(ctx context.Context, out io.Writer, get func(context.Context
 		case <-time.After(time.Second):
 		}
 	}
+}
+
+// print prints a listing once.
+func (v *view) print(out io.Writer, value any, t *table) error {
+	switch v.format {
+	case "table", "wide":
+		return t.write(out)
+	case "json":
+		return printJSON(out, value)
+	}
+	return &ExitError{Code: 2, Text: fmt.Sprintf("-o %q is not known; want table, wide or json", v.format)}
 }
 
 func (v *view) wide() bool { return v.format == "wide" }

@@ -2,8 +2,8 @@ package cli
 
 import (
 	"context"
-	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -13,19 +13,23 @@ import (
 )
 
 func newProxiesCmd(a *app) *cobra.Command {
-	var v view
-	var in where
+	var (
+		v  view
+		in scope
+	)
 	cmd := &cobra.Command{
-		Use: "proxies", Short: "List the proxies, the snapshot each runs on, its certificate and its memory", Args: cobra.NoArgs,
+		Use:   "proxies",
+		Short: "Show each proxy with its snapshot, certificate and memory",
+		Long: `Show each workload that joined. SNAPSHOT is the version that its proxy runs on;
+AGE is how long ago proxy and control plane last agreed on all of it. CERT_ENDS is
+how long its certificate is still good; it is renewed at 70 % of its life.`,
+		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			c := a.client()
 			defer c.Close()
 			return v.show(cmd.Context(), a.Out, func(ctx context.Context) (any, *table, error) {
 				all, err := c.Proxies(ctx)
-				all = slices.DeleteFunc(all, func(p operator.Proxy) bool { return !in.takes(p.Namespace) })
-				slices.SortFunc(all, func(x, y operator.Proxy) int {
-					return strings.Compare(x.Namespace+"/"+x.Name, y.Namespace+"/"+y.Name)
-				})
+				all = slices.DeleteFunc(all, func(p operator.Proxy) bool { return !in.has(p.Namespace) })
 				return all, proxyTable(all, v.wide()), err
 			})
 		},
@@ -36,32 +40,53 @@ func newProxiesCmd(a *app) *cobra.Command {
 }
 
 func proxyTable(all []operator.Proxy, wide bool) *table {
-	head := []string{"NAME", "NAMESPACE", "STATE", "SNAPSHOT", ">CONFIRMED", ">CERT_ENDS", ">MEMORY"}
-	if wide {
-		head = append(head, "ADDRESS", "SERVICES", ">CPU", "VERSION", "WORKLOAD")
+	t := &table{
+		head:  []string{"NAME", "NAMESPACE", "STATE", "SNAPSHOT", ">AGE", ">CERT_ENDS", ">MEMORY"},
+		empty: "No proxy has joined. Make a join file with: leno token create",
 	}
-	t := &table{head: head, empty: "No proxy has joined. Make a join file with: leno token create"}
+	if wide {
+		t.head = append(t.head, ">CPU", ">DESTINATIONS", "ADDRESS", "VERSION", "SERVICES", "WORKLOAD")
+	}
 	for _, p := range all {
-		state := p.State
-		if !p.Connected {
-			state += ", away"
-		}
-		snapshot, confirmed, memory := p.Snapshot, age(p.Confirmed), "-"
-		if p.Confirmed.IsZero() && p.Connected {
-			confirmed = age(p.ConnectedSince)
-		}
-		if p.RSSBytes > 0 {
-			memory = size(float64(p.RSSBytes))
-		}
-		ends := "-"
-		if !p.CertificateEnd.IsZero() {
-			ends = "in " + duration(time.Until(p.CertificateEnd))
-		}
-		row := []string{p.Name, p.Namespace, state, snapshot, confirmed, ends, memory}
+		row := []string{p.Name, p.Namespace, proxyState(p), p.Snapshot, age(p.Confirmed), until(p.CertificateEnd), memory(p.RSSBytes)}
 		if wide {
-			row = append(row, p.Addr, strings.Join(p.Services, ","), fmt.Sprintf("%.1fs", p.CPUSeconds), p.ProxyVersion, p.Workload)
+			row = append(row, strconv.FormatFloat(p.CPUSeconds, 'f', 2, 64)+"s", strconv.Itoa(p.Destinations), p.Addr,
+				p.ProxyVersion, strings.Join(p.Services, ","), p.Workload)
 		}
 		t.add(row...)
 	}
 	return t
 }
+
+// proxyState is what matters most about a proxy, in one word.
+func proxyState(p operator.Proxy) string {
+	switch {
+	case len(p.Refused) > 0:
+		return "refusing"
+	case p.Connected || p.State != "ready":
+		return p.State
+	default:
+		return "disconnected"
+	}
+}
+
+func memory(bytes uint64) string {
+	if bytes == 0 {
+		return "-"
+	}
+	return size(float64(bytes))
+}
+
+// until says how long something still lasts.
+func until(t time.Time) string {
+	switch left := time.Until(t); {
+	case t.IsZero():
+		return "-"
+	case left <= 0:
+		return "ended"
+	default:
+		return "in " + duration(left)
+	}
+}
+
+func whole(v float64) string { return strconv.Itoa(int(v)) }

@@ -5,157 +5,162 @@ import (
 	"fmt"
 	"net/url"
 	"slices"
-	"strconv"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/leno-mesh/leno/control/operator"
+	"github.com/leno-mesh/leno/control/store"
 )
 
-// serviceStat is one row of the store's answer.
-type serviceStat struct {
-	Namespace   string   `json:"namespace"`
-	Name        string   `json:"name"`
-	Instances   int      `json:"instances"`
-	Meshed      string   `json:"meshed,omitempty"` // "2/2", added here
-	SuccessRate *float64 `json:"success_rate"`
-	RPS         float64  `json:"rps"`
-	P50         *float64 `json:"p50_ms"`
-	P95         *float64 `json:"p95_ms"`
-	P99         *float64 `json:"p99_ms"`
-	TCPConn     float64  `json:"tcp_conn"`
-	ReadBps     float64  `json:"read_bytes_per_second"`
-	WriteBps    float64  `json:"write_bytes_per_second"`
+// window is how far back rates look; it is long enough to be steady and short
+// enough to show what happens now.
+const window = 15 * time.Second
+
+// golden is the control plane's answer about services or edges.
+type golden struct {
+	WindowSeconds float64             `json:"window_seconds"`
+	Services      []store.ServiceStat `json:"services,omitempty"`
+	Edges         []store.Edge        `json:"edges,omitempty"`
 }
 
-// where are the options that choose namespaces.
-type where struct {
+// askGolden asks for "stat" or "edges" over the time before now.
+func askGolden(ctx context.Context, c *operator.Client, what string, over time.Duration) (g golden, err error) {
+	q := url.Values{"window": {over.String()}}
+	return g, c.Get(ctx, "/leno/v1/"+what+"?"+q.Encode(), &g)
+}
+
+// scope is which namespaces a listing shows.
+type scope struct {
 	namespace string
 	all       bool
 }
 
-func (w *where) flags(cmd *cobra.Command) {
-	cmd.Flags().StringVarP(&w.namespace, "namespace", "n", "", "only this namespace (default all that there are)")
-	cmd.Flags().BoolVarP(&w.all, "all-namespaces", "A", false, "show the namespace of each row")
+func (s *scope) flags(cmd *cobra.Command) {
+	cmd.Flags().StringVarP(&s.namespace, "namespace", "n", "", "namespace to show (default all)")
+	cmd.Flags().BoolVarP(&s.all, "all-namespaces", "A", false, "show all namespaces, and the column NAMESPACE")
 }
 
-func (w *where) takes(namespace string) bool {
-	return w.namespace == "" || w.namespace == namespace
+// has says whether one of the namespaces is to be shown.
+func (s *scope) has(namespaces ...string) bool {
+	return s.all || s.namespace == "" || slices.Contains(namespaces, s.namespace)
+}
+
+// column says whether the namespace is worth a column: with -A, or when there
+// is more than one of them.
+func (s *scope) column(namespaces []string) bool {
+	slices.Sort(namespaces)
+	return s.all || len(slices.Compact(namespaces)) > 1
 }
 
 func newStatCmd(a *app) *cobra.Command {
-	var v view
-	var in where
-	var window time.Duration
+	var (
+		v    view
+		in   scope
+		over time.Duration
+	)
 	cmd := &cobra.Command{
-		Use:   "stat [NAME...]",
-		Short: "Show success rate, request rate and latency of services",
+		Use:   "stat [NAME]...",
+		Short: "Show success rate, request rate and latency of each service",
+		Long: `Show what each service's own proxies count: success rate, requests per second,
+latency to the first byte, and open connections.
+
+MESHED is how many of the service's endpoints have a proxy.`,
 		Example: `  leno stat
-  leno stat web cart --window 1m
-  leno stat --watch`,
-		RunE: func(cmd *cobra.Command, args []string) error {
+  leno stat web cart -n shop --watch
+  leno stat -A -o wide --window 1m`,
+		ValidArgsFunction: a.completeServices,
+		RunE: func(cmd *cobra.Command, names []string) error {
 			c := a.client()
 			defer c.Close()
 			return v.show(cmd.Context(), a.Out, func(ctx context.Context) (any, *table, error) {
-				rows, err := stats(ctx, c, window)
+				g, err := askGolden(ctx, c, "stat", over)
 				if err != nil {
 					return nil, nil, err
 				}
-				rows = slices.DeleteFunc(rows, func(s serviceStat) bool {
-					return !in.takes(s.Namespace) || !named(args, s.Name, s.Namespace)
-				})
-				if len(rows) == 0 && len(args) > 0 {
-					return nil, nil, fmt.Errorf("no service %s reports; `leno endpoints` lists what is registered", strings.Join(args, ", "))
+				endpoints, err := c.Endpoints(ctx, "", "")
+				if err != nil {
+					return nil, nil, err
 				}
-				return rows, statTable(rows, in.all, v.wide()), nil
+				rows := addMeshed(g.Services, endpoints)
+				rows = slices.DeleteFunc(rows, func(s serviceRow) bool {
+					return !in.has(s.Namespace) || !named(names, s.Name, s.Namespace)
+				})
+				return rows, statTable(rows, &in, v.wide()), nil
 			})
 		},
-		ValidArgsFunction: a.completeServices,
 	}
 	v.flags(cmd)
 	in.flags(cmd)
-	cmd.Flags().DurationVar(&window, "window", 15*time.Second, "time over which rates are taken, 5s at least")
+	cmd.Flags().DurationVarP(&over, "window", "w", window, "time over which rates are taken, at least 5s")
 	return cmd
 }
 
-// stats asks for the golden metrics and adds how many instances are meshed.
-func stats(ctx context.Context, c *operator.Client, window time.Duration) ([]serviceStat, error) {
-	var page struct {
-		Services []serviceStat `json:"services"`
-	}
-	q := url.Values{"window": {window.String()}}
-	if err := c.Get(ctx, "/leno/v1/stat?"+q.Encode(), &page); err != nil {
-		return nil, err
-	}
-	es, err := c.Endpoints(ctx, "", "")
-	if err != nil {
-		return nil, err
-	}
-	meshed, total := map[string]map[string]bool{}, map[string]map[string]bool{}
-	for _, e := range es {
-		key, addr := e.Service+"."+e.Namespace, e.Addr.Addr().String()+"/"+e.Workload
-		if total[key] == nil {
-			meshed[key], total[key] = map[string]bool{}, map[string]bool{}
-		}
-		total[key][addr] = true
-		if e.Meshed {
-			meshed[key][addr] = true
-		}
-	}
-	for i := range page.Services {
-		s := &page.Services[i]
-		key := s.Name + "." + s.Namespace
-		s.Meshed = strconv.Itoa(len(meshed[key])) + "/" + strconv.Itoa(len(total[key]))
-		if len(total[key]) == 0 { // a client alone: it offers nothing
-			s.Meshed = fmt.Sprintf("%d/%d", s.Instances, s.Instances)
-		}
-	}
-	return page.Services, nil
+// serviceRow is one service with how many of its endpoints have a proxy.
+type serviceRow struct {
+	store.ServiceStat
+	Meshed string `json:"meshed"` // "2/2"
 }
 
-func statTable(rows []serviceStat, namespaces, wide bool) *table {
-	head := []string{"NAME", "MESHED", ">SUCCESS", ">RPS", ">LATENCY_P50", ">LATENCY_P95", ">LATENCY_P99", ">TCP_CONN"}
-	if wide {
-		head = append(head, ">READ_BYTES/SEC", ">WRITE_BYTES/SEC")
-	}
-	if namespaces {
-		head = append([]string{"NAMESPACE"}, head...)
-	}
-	t := &table{head: head, empty: "No service reports yet. `leno proxies` lists what has joined."}
-	for _, s := range rows {
-		row := []string{s.Name, s.Meshed, percent(s.SuccessRate), rps(s.RPS), millis(s.P50), millis(s.P95), millis(s.P99), fmt.Sprintf("%.0f", s.TCPConn)}
-		if wide {
-			row = append(row, bytesPerSecond(s.ReadBps), bytesPerSecond(s.WriteBps))
-		}
-		if namespaces {
-			row = append([]string{s.Namespace}, row...)
-		}
-		t.add(row...)
-	}
-	return t
-}
-
-// named says whether a row is among the names asked for: "name" or
+// named says whether a row is among the names asked for, "name" or
 // "name.namespace"; no names means all.
 func named(names []string, name, namespace string) bool {
 	return len(names) == 0 || slices.Contains(names, name) || slices.Contains(names, name+"."+namespace)
 }
 
-// completeServices offers the names of services to the shell.
-func (a *app) completeServices(cmd *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
-	c := a.client()
-	defer c.Close()
-	es, err := c.Endpoints(cmd.Context(), "", "")
-	if err != nil {
-		return nil, cobra.ShellCompDirectiveError
-	}
-	var names []string
-	for _, e := range es {
-		if !slices.Contains(names, e.Service) {
-			names = append(names, e.Service)
+// addMeshed counts the endpoints of each service. A client that offers
+// nothing has none, and counts by its proxies.
+func addMeshed(all []store.ServiceStat, endpoints []operator.Endpoint) []serviceRow {
+	instances := make(map[[2]string]map[string]bool) // by namespace and service: which is meshed
+	for _, e := range endpoints {
+		key := [2]string{e.Namespace, e.Service}
+		if instances[key] == nil {
+			instances[key] = make(map[string]bool)
 		}
+		instances[key][e.Workload+e.Addr.Addr().String()] = e.Meshed
 	}
-	return names, cobra.ShellCompDirectiveNoFileComp
+	rows := make([]serviceRow, len(all))
+	for i, s := range all {
+		meshed, total := 0, 0
+		for _, is := range instances[[2]string{s.Namespace, s.Name}] {
+			total++
+			if is {
+				meshed++
+			}
+		}
+		if total == 0 {
+			meshed, total = s.Instances, s.Instances
+		}
+		rows[i] = serviceRow{s, fmt.Sprintf("%d/%d", meshed, total)}
+	}
+	return rows
+}
+
+func statTable(all []serviceRow, in *scope, wide bool) *table {
+	var namespaces []string
+	for _, s := range all {
+		namespaces = append(namespaces, s.Namespace)
+	}
+	t := &table{empty: "No service reports. Start one with: leno run --service NAME --port PORT -- COMMAND"}
+	column := in.column(namespaces)
+	if column {
+		t.head = append(t.head, "NAMESPACE")
+	}
+	t.head = append(t.head, "NAME", ">MESHED", ">SUCCESS", ">RPS", ">LATENCY_P50", ">LATENCY_P95", ">LATENCY_P99", ">TCP_CONN")
+	if wide {
+		t.head = append(t.head, ">READ_BYTES/SEC", ">WRITE_BYTES/SEC")
+	}
+	for _, s := range all {
+		var row []string
+		if column {
+			row = append(row, s.Namespace)
+		}
+		row = append(row, s.Name, s.Meshed, percent(s.SuccessRate), rps(s.RPS),
+			millis(s.P50), millis(s.P95), millis(s.P99), whole(s.TCPConn))
+		if wide {
+			row = append(row, bytesPerSecond(s.ReadBps), bytesPerSecond(s.WriteBps))
+		}
+		t.add(row...)
+	}
+	return t
 }
