@@ -97,7 +97,7 @@ func parse(files []content) ([]schema.Resource, error) {
 	var wrong schema.Errors
 	for _, f := range files {
 		rs, err := schema.Parse(f.path, f.data)
-		if es := (schema.Errors)(nil); errors.As(err, &es) {
+		if es := schema.Errors(nil); errors.As(err, &es) {
 			wrong = append(wrong, es...)
 		}
 		all = append(all, rs...)

@@ -37,7 +37,7 @@ func (c *core) self(a netip.Addr) bool {
 func (c *core) clock() time.Duration { return time.Since(c.started) }
 
 // random gives 64 random bits, cheaply.
-func random() uint64 { return rand.Uint64() } //nolint:gosec // it balances, it guards nothing
+func random() uint64 { return rand.Uint64() } // it balances, it guards nothing
 
 // counters are the metrics of one edge, made when they are first needed.
 type counters struct {

@@ -107,7 +107,7 @@ func (x *outboundHTTP) match(r *resolved) (time.Duration, *balance.Set[*instance
 	if !ok {
 		return 0, nil, flow.NotHanded(flow.NoRoute, nil)
 	}
-	i := rule.Pick(uint32(random())) //nolint:gosec // any 32 bits will do
+	i := rule.Pick(uint32(random())) // any 32 bits will do
 	if i < 0 || rule.Backends[i].Set < 0 {
 		return 0, nil, flow.NotHanded(flow.NoBackend, nil)
 	}

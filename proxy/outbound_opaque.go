@@ -128,8 +128,8 @@ func (o *outbound) pipe(c *flow.Conn, e *early) {
 }
 
 func closeTCP(t *telemetry.TCP, n *flow.Counts, err error) {
-	t.Read(int(n.Up.Load()))    //nolint:gosec // bytes of one connection
-	t.Write(int(n.Down.Load())) //nolint:gosec // bytes of one connection
+	t.Read(int(n.Up.Load()))    // bytes of one connection
+	t.Write(int(n.Down.Load())) // bytes of one connection
 	reason := ""
 	if err != nil {
 		reason = flow.PeerReset.String()

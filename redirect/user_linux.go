@@ -36,7 +36,7 @@ func connectAsProxy(uid uint32, target netip.AddrPort) (closeIt func(), err erro
 	fd := -1
 	closeIt = func() {
 		if fd >= 0 {
-			unix.Close(fd)
+			_ = unix.Close(fd)
 		}
 	}
 	err = asUser(uid, func() (err error) {

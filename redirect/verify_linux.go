@@ -77,7 +77,7 @@ func verifyOutbound(ctx context.Context, c Config, loopback netip.Addr) error {
 		return err
 	}
 	defer listener.Close()
-	defer context.AfterFunc(ctx, func() { listener.Close() })()
+	defer context.AfterFunc(ctx, func() { _ = listener.Close() })()
 
 	for _, target := range targets(c, loopback) {
 		if routable(target) {
@@ -94,7 +94,7 @@ func routable(target netip.AddrPort) bool {
 	if err != nil {
 		return false
 	}
-	conn.Close()
+	_ = conn.Close()
 	return true
 }
 

@@ -94,7 +94,7 @@ func FuzzParse(f *testing.F) {
 		if err != nil && len(rs) > 0 {
 			t.Error("resources beside an error")
 		}
-		if es := (Errors)(nil); err != nil && (!errors.As(err, &es) || len(es) == 0) {
+		if es := Errors(nil); err != nil && (!errors.As(err, &es) || len(es) == 0) {
 			t.Errorf("an error of another type: %v", err)
 		}
 		for _, r := range rs { // what is valid can be brought in

@@ -89,7 +89,7 @@ func (p *AccessPolicy) Change() catalog.Change {
 		out.Selector = p.Spec.Selector.MatchLabels
 	}
 	for _, n := range p.Spec.Ports {
-		out.Ports = append(out.Ports, uint16(n)) //nolint:gosec // checked
+		out.Ports = append(out.Ports, uint16(n)) // checked
 	}
 	for _, s := range p.Spec.Allow.Identities {
 		caller, _ := callerOf(s)

@@ -95,7 +95,7 @@ func (r *HTTPRoute) Change() catalog.Change {
 	for _, p := range r.Spec.ParentRefs {
 		parent := catalog.Parent{Service: mesh.ServiceName{Namespace: p.Namespace, Name: p.Name}}
 		if p.Port != nil {
-			parent.Port = uint16(*p.Port) //nolint:gosec // checked
+			parent.Port = uint16(*p.Port) // checked
 		}
 		out.Parents = append(out.Parents, parent)
 	}
@@ -116,8 +116,8 @@ func (r *HTTPRule) convert() mesh.Rule {
 	for _, b := range r.BackendRefs {
 		out.Backends = append(out.Backends, mesh.Backend{
 			Service: mesh.ServiceName{Namespace: b.Namespace, Name: b.Name},
-			Port:    uint16(*b.Port),   //nolint:gosec // checked
-			Weight:  uint32(*b.Weight), //nolint:gosec // checked
+			Port:    uint16(*b.Port),   // checked
+			Weight:  uint32(*b.Weight), // checked
 			Set:     -1,
 		})
 	}

@@ -98,7 +98,7 @@ func (s *Service) Change() catalog.Change {
 		if p.Protocol == "TCP" {
 			out.Ports = append(out.Ports, catalog.ServicePort{
 				Name:     p.Name,
-				Port:     uint16(p.Port), //nolint:gosec // checked
+				Port:     uint16(p.Port), // checked
 				Protocol: protocolOf(p.AppProtocol, p.Name),
 			})
 		}

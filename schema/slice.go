@@ -113,7 +113,7 @@ func (s *EndpointSlice) Change() catalog.Change {
 		if p.Protocol == "TCP" {
 			out.Ports = append(out.Ports, catalog.SlicePort{
 				Name:     p.Name,
-				Port:     uint16(p.Port), //nolint:gosec // checked
+				Port:     uint16(p.Port), // checked
 				Protocol: protocolOf(p.AppProtocol, p.Name),
 			})
 		}

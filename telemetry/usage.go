@@ -18,7 +18,7 @@ func Usage() (rss uint64, cpu time.Duration) {
 	if b, err := os.ReadFile("/proc/self/statm"); err == nil {
 		if f := bytes.Fields(b); len(f) > 1 {
 			if pages, err := strconv.ParseUint(string(f[1]), 10, 63); err == nil {
-				rss = pages * uint64(os.Getpagesize()) //nolint:gosec // a page size is positive
+				rss = pages * uint64(os.Getpagesize()) // a page size is positive
 			}
 		}
 	}

@@ -10,7 +10,7 @@ import (
 )
 
 // version is set by the linker.
-var version = "0.1.0" //nolint:gochecknoglobals // set at build time, never written
+var version = "0.1.0" // set at build time, never written
 
 const usage = `leno-proxy is the proxy beside one workload.
 

@@ -155,7 +155,7 @@ func (f *runFlags) users(cfg *sidecar.Config) error {
 	case f.clients == "any", f.clients == "" && f.redirected:
 		return nil
 	case f.clients == "":
-		cfg.ClientUID = []uint32{uint32(os.Getuid())} //nolint:gosec // never negative on Linux
+		cfg.ClientUID = []uint32{uint32(os.Getuid())} // never negative on Linux
 		return nil
 	}
 	if n, err := strconv.ParseUint(f.clients, 10, 32); err == nil {

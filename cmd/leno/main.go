@@ -12,7 +12,7 @@ import (
 )
 
 // version is set by the linker.
-var version = "0.1.0" //nolint:gochecknoglobals // set at build time, never written
+var version = "0.1.0" // set at build time, never written
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)

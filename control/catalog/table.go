@@ -24,7 +24,7 @@ func newTable[K comparable, V any]() table[K, V] {
 }
 
 func (t *table[K, V]) shard(k K) uint8 {
-	return uint8(maphash.Comparable(t.seed, k)) //nolint:gosec // the low byte is what is wanted
+	return uint8(maphash.Comparable(t.seed, k)) // the low byte is what is wanted
 }
 
 func (t *table[K, V]) get(k K) (V, bool) {

@@ -192,7 +192,7 @@ func drawWorkload(t *rapid.T, namespace string) catalog.Change {
 	w := catalog.Workload{
 		ID: pick(t, propIDs), Namespace: namespace, ServiceAccount: "sa",
 		Identity: mesh.NewIdentity("cluster.local", namespace, "sa"),
-		State:    mesh.EndpointState(rapid.IntRange(0, 2).Draw(t, "state")), //nolint:gosec // 0 to 2
+		State:    mesh.EndpointState(rapid.IntRange(0, 2).Draw(t, "state")), // 0 to 2
 	}
 	w.Registration = mesh.Registration{Addr: pick(t, propAddrs), ProxyPort: 4143, Labels: map[string]string{"app": pick(t, propNames)}}
 	for range rapid.IntRange(0, 2).Draw(t, "services") {
@@ -207,5 +207,5 @@ func drawWorkload(t *rapid.T, namespace string) catalog.Change {
 func pick[T any](t *rapid.T, from []T) T { return rapid.SampledFrom(from).Draw(t, "pick") }
 
 func drawProtocol(t *rapid.T) mesh.Protocol {
-	return mesh.Protocol(rapid.IntRange(0, 2).Draw(t, "protocol")) //nolint:gosec // 0 to 2
+	return mesh.Protocol(rapid.IntRange(0, 2).Draw(t, "protocol")) // 0 to 2
 }

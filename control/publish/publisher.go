@@ -111,7 +111,7 @@ func (p *Publisher) Run(ctx context.Context) error {
 	for {
 		t, err := w.Next(ctx)
 		if err != nil {
-			return nil //nolint:nilerr // the end of ctx is the way to stop
+			return nil // the end of ctx is the way to stop
 		}
 		first := p.version.Load() == nil
 		wake := p.answers.touch(t)

@@ -73,7 +73,7 @@ type Registry struct {
 	emit sync.Mutex
 }
 
-var (
+var ( //nolint:gochecknoglobals // names in the file; never written
 	bucketMeta      = []byte("meta")
 	bucketTokens    = []byte("tokens")
 	bucketWorkloads = []byte("workloads")

@@ -72,7 +72,7 @@ func (s *Store) due(now time.Time) ([]*proxy, error) {
 
 // writer appends the samples of one tick.
 type writer struct {
-	ctx      context.Context
+	ctx      context.Context //nolint:containedctx // lives as long as the tick
 	store    *Store
 	now      int64
 	app      storage.AppenderV2

@@ -55,7 +55,7 @@ func askOwner(from, to netip.AddrPort) (uint32, error) {
 func diagRequest(from, to netip.AddrPort) []byte {
 	b := make([]byte, lenNlmsghdr+lenDiagReq)
 	ne, be := binary.NativeEndian, binary.BigEndian
-	ne.PutUint32(b[0:], uint32(len(b))) //nolint:gosec // 72
+	ne.PutUint32(b[0:], uint32(len(b))) // 72
 	ne.PutUint16(b[4:], sockDiagByFamily)
 	ne.PutUint16(b[6:], syscall.NLM_F_REQUEST)
 	r := b[lenNlmsghdr:]
@@ -80,7 +80,7 @@ func diagUID(b []byte) (uint32, error) {
 		return 0, errors.New("short answer")
 	}
 	if ne.Uint16(b[4:]) == syscall.NLMSG_ERROR {
-		return 0, syscall.Errno(-int32(ne.Uint32(b[lenNlmsghdr:]))) //nolint:gosec // a negative errno
+		return 0, syscall.Errno(-int32(ne.Uint32(b[lenNlmsghdr:]))) // a negative errno
 	}
 	if len(b) < lenNlmsghdr+offDiagUID+4 {
 		return 0, errors.New("short answer")

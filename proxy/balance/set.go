@@ -146,7 +146,7 @@ func rankOf[P any](e *Endpoint[P], now time.Duration) rank {
 func scan[P any](list []*Endpoint[P], now time.Duration, random uint32, tried []*Endpoint[P], want rank) *Endpoint[P] {
 	var found *Endpoint[P]
 	lowest := 0.0
-	from := int(uint64(random) * uint64(len(list)) >> 32) //nolint:gosec // below len(list)
+	from := int(uint64(random) * uint64(len(list)) >> 32) // below len(list)
 	for k := range list {
 		e := list[(from+k)%len(list)]
 		if rankOf(e, now) != want || contains(tried, e) {

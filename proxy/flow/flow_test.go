@@ -133,9 +133,14 @@ func FuzzRequestFields(f *testing.F) {
 	f.Add("GET", "/", "a.b", "v=1.0;h=2;n=0:SOAPAction", "soapaction", "x", "accept", "*/*")
 	f.Fuzz(func(t *testing.T, method, path, authority, form, n1, v1, n2, v2 string) {
 		fields := []Field{
-			{Name: ":method", Value: method}, {Name: ":scheme", Value: "http"}, {Name: ":authority", Value: authority},
-			{Name: ":path", Value: path}, {Name: FieldLink, Value: "w"}, {Name: FieldForm, Value: form},
-			{Name: n1, Value: v1}, {Name: n2, Value: v2},
+			{Name: ":method", Value: method},
+			{Name: ":scheme", Value: "http"},
+			{Name: ":authority", Value: authority},
+			{Name: ":path", Value: path},
+			{Name: FieldLink, Value: "w"},
+			{Name: FieldForm, Value: form},
+			{Name: n1, Value: v1},
+			{Name: n2, Value: v2},
 		}
 		var r Request
 		if _, err := r.FromFields(fields, true); err != nil {

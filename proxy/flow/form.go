@@ -88,9 +88,9 @@ func parseForm(s string) form {
 		key, value, _ := strings.Cut(pair, "=")
 		switch key {
 		case "v":
-			f.version = Version(indexOf(versionWords[:], value, int(HTTP11))) //nolint:gosec // below 3
+			f.version = Version(indexOf(versionWords[:], value, int(HTTP11))) // below 3
 		case "f":
-			f.target = Form(indexOf(formWords[:], value, 0)) //nolint:gosec // below 4
+			f.target = Form(indexOf(formWords[:], value, 0)) // below 4
 		case "h":
 			f.hostAt = -1
 			if n, err := strconv.Atoi(value); err == nil && n >= 0 {

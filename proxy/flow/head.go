@@ -12,7 +12,7 @@ import (
 func (r *Request) FromHTTP1(h *http1.Request) {
 	r.Method, r.Target = View(h.Method), View(h.Target)
 	r.Path, r.Authority = View(h.Path), View(h.Authority)
-	r.Form = Form(h.Form) //nolint:gosec // the same four forms in the same order
+	r.Form = Form(h.Form) // the same four forms in the same order
 	r.Version = Version(h.Minor)
 	r.Head = h.Verb == http1.VerbHead
 	r.Canonical, r.Upgrade, r.ClientID = false, "", ""

@@ -56,7 +56,7 @@ func PipeOne(to, from Duplex, r io.Reader, pool *Buffers, n *atomic.Uint64) erro
 
 func copyCounted(to io.Writer, r io.Reader, pool *Buffers, n *atomic.Uint64) error {
 	if k, err, ok := splice(to, r); ok {
-		n.Add(uint64(k)) //nolint:gosec // never negative
+		n.Add(uint64(k)) // never negative
 		return err
 	}
 	buf := pool.Get(LargeBuffer)

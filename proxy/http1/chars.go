@@ -50,7 +50,7 @@ func makeTextSet() (set charset) {
 }
 
 // The sets, never written to.
-var (
+var ( //nolint:gochecknoglobals // tables; never written
 	tokenSet  = makeSet("!#$%&'*+-.^_`|~") // RFC 9110, section 5.6.2
 	hostSet   = makeSet("-._~!$&'()*+,;=") // RFC 3986, section 3.2.2, without percent-escapes
 	targetSet = makeTargetSet()

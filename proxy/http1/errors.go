@@ -43,7 +43,7 @@ const (
 
 // errTable says for each kind its stable text and the status that tells a
 // client so. It is never written to.
-var errTable = [errKinds]struct {
+var errTable = [errKinds]struct { //nolint:gochecknoglobals // a table; never written
 	text   string
 	status int
 }{

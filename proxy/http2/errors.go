@@ -23,7 +23,7 @@ const (
 	ErrCodeHTTP11Required     ErrCode = 0xd
 )
 
-var errCodeNames = [...]string{
+var errCodeNames = [...]string{ //nolint:gochecknoglobals // a table; never written
 	"NO_ERROR", "PROTOCOL_ERROR", "INTERNAL_ERROR", "FLOW_CONTROL_ERROR",
 	"SETTINGS_TIMEOUT", "STREAM_CLOSED", "FRAME_SIZE_ERROR", "REFUSED_STREAM",
 	"CANCEL", "COMPRESSION_ERROR", "CONNECT_ERROR", "ENHANCE_YOUR_CALM",
@@ -91,7 +91,7 @@ const (
 	KindContentLength
 )
 
-var kindNames = [...]string{
+var kindNames = [...]string{ //nolint:gochecknoglobals // a table; never written
 	"none", "first frame is not SETTINGS", "frame size", "stream id", "padding",
 	"continuation sequence", "settings value", "zero window increment", "push promise",
 	"header compression", "header block too large", "header list too large",

@@ -24,7 +24,7 @@ const fieldOverhead = 32
 const staticLen = 61
 
 // staticTable is RFC 7541, appendix A. Entries of one name are neighbours.
-var staticTable = classified([staticLen + 1]Field{
+var staticTable = classified([staticLen + 1]Field{ //nolint:gochecknoglobals // a table; never written
 	{},
 	{Name: ":authority"},
 	{Name: ":method", Value: "GET"},
@@ -98,7 +98,7 @@ func classified(t [staticLen + 1]Field) [staticLen + 1]Field {
 
 // staticNames finds the first entry of a name by its hash, with open
 // addressing; 0 is empty.
-var staticNames = func() (t [256]uint8) {
+var staticNames = func() (t [256]uint8) { //nolint:gochecknoglobals // a table; never written
 	for i := 1; i <= staticLen; i++ {
 		if staticTable[i].Name == staticTable[i-1].Name {
 			continue
@@ -125,7 +125,7 @@ func findStatic(hash uint64, name string) int {
 }
 
 // staticEnds gives for the first entry of a name the index behind its last.
-var staticEnds = func() (t [staticLen + 1]uint8) {
+var staticEnds = func() (t [staticLen + 1]uint8) { //nolint:gochecknoglobals // a table; never written
 	for i := 1; i <= staticLen; i++ {
 		end := i + 1
 		for end <= staticLen && staticTable[end].Name == staticTable[i].Name {

@@ -34,7 +34,7 @@ func SniffPreface(b []byte) Verdict {
 // needs a whole frame header.
 func SniffSettings(b []byte) Verdict {
 	for i, c := range b[:min(len(b), FrameHeaderLen)] {
-		ok := true
+		var ok bool
 		switch i {
 		case 0:
 			ok = c == 0 // the length is at most 16384

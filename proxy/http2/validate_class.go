@@ -72,7 +72,7 @@ func classifyPseudo(name string) class {
 }
 
 // charTable says which sets a byte is in.
-var charTable = func() (t [256]uint8) {
+var charTable = func() (t [256]uint8) { //nolint:gochecknoglobals // a table; never written
 	for c := range 256 {
 		b := byte(c)
 		isLower := 'a' <= b && b <= 'z' || '0' <= b && b <= '9'

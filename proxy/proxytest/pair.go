@@ -32,7 +32,6 @@ type Pair struct {
 	Server   *Server
 
 	ClientMetrics *telemetry.Registry
-	watched       chan mesh.Target
 	ca            *identitytest.CA
 
 	mu      sync.Mutex

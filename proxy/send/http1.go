@@ -52,9 +52,11 @@ func (h *httpConn) Send(r *flow.Request, body []byte, end bool) error {
 	if err == nil && !end {
 		err = h.conn.Flush()
 	}
-	if err != nil {
-		return h.failed(err)
+	if errors.Is(err, flow.ErrLength) {
+		return flow.Fail(flow.BadRequest, err)
 	}
+	// A server may answer before it has read everything and close. Receive
+	// finds that answer, or the end of the connection.
 	return nil
 }
 
@@ -118,7 +120,7 @@ func bindsConnection(r *http1.Response) bool {
 
 // failed says what the end of the connection means for the request.
 func (h *httpConn) failed(err error) error {
-	if r := flow.Reason(h.cancel.Load()); r != flow.ReasonNone { //nolint:gosec // a Reason was stored
+	if r := flow.Reason(h.cancel.Load()); r != flow.ReasonNone { // a Reason was stored
 		return flow.Fail(r, err)
 	}
 	if errors.Is(err, flow.ErrBufferFull) {
@@ -145,7 +147,7 @@ func (h *httpConn) Next() ([]byte, error) {
 
 func (h *httpConn) bodyFailed(err error) error {
 	var e http1.Error
-	cancelled := flow.Reason(h.cancel.Load()) //nolint:gosec // a Reason was stored
+	cancelled := flow.Reason(h.cancel.Load()) // a Reason was stored
 	switch {
 	case cancelled != flow.ReasonNone:
 		return flow.Fail(cancelled, err)
@@ -179,7 +181,7 @@ func (h *httpConn) Cancel(r flow.Reason) {
 
 // Done is part of flow.Exchange.
 func (h *httpConn) Done(clean bool) {
-	if clean && h.keepAlive && !h.pinned && h.body.Ended() && len(h.conn.Bytes()) == 0 {
+	if clean && h.keepAlive && !h.pinned && h.cancel.Load() == 0 && h.body.Ended() && len(h.conn.Bytes()) == 0 {
 		h.pool.put(h)
 		return
 	}

@@ -117,11 +117,11 @@ func (c *Client) receive(m *gen.ServerMessage) error {
 }
 
 // change makes one change to the store and hands out what came of it.
-func (c *Client) change(make func() []delivery) {
+func (c *Client) change(apply func() []delivery) {
 	c.deliver.Lock()
 	defer c.deliver.Unlock()
 	c.mu.Lock()
-	ds := make()
+	ds := apply()
 	c.mu.Unlock()
 	for _, d := range ds {
 		c.hand(d)
