@@ -58,12 +58,25 @@ func (x *outboundHTTP) route(ctx context.Context) (*resolved, error) {
 	if x.fixed != nil {
 		return x.resolve(ctx, x.fixed)
 	}
+	x.origin()
 	if x.last == nil || x.request.Authority != x.authority {
 		if err := x.lookUp(); err != nil {
 			return nil, err
 		}
 	}
 	return x.resolve(ctx, x.last)
+}
+
+// origin gives the request the form that servers expect: this is the proxy
+// that the absolute form was meant for (RFC 9112, section 3.2.1), and many
+// servers take it for a path.
+func (x *outboundHTTP) origin() {
+	r := &x.request
+	if r.Form != flow.FormAbsolute {
+		return
+	}
+	r.Form, r.Target = flow.FormOrigin, r.Path
+	r.HostAt = max(r.HostAt, 0) // HTTP/1.0 may have no Host
 }
 
 func (x *outboundHTTP) lookUp() error {

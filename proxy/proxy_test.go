@@ -60,7 +60,7 @@ func TestGet(t *testing.T) {
 
 func TestForwardProxy(t *testing.T) {
 	p := pair(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		fmt.Fprint(w, r.Host, r.URL.Path)
+		fmt.Fprint(w, r.Host, r.RequestURI) // word for word, as simple servers read it
 	}))
 	c := client(t)
 	c.Transport.(*http.Transport).Proxy = http.ProxyURL(&url.URL{Scheme: "http", Host: p.Outbound.String()})
