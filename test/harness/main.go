@@ -1,0 +1,83 @@
+package harness
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"sync"
+	"testing"
+
+	"go.uber.org/goleak"
+)
+
+// programs are the binaries under test, built by the first test that needs
+// them.
+type programs struct {
+	once sync.Once
+	dir  string
+	err  error
+}
+
+var built programs
+
+// Main runs the tests of a package, looks for leaked goroutines, and takes the
+// binaries away again.
+func Main(m *testing.M) {
+	role()
+	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
+		if built.dir != "" {
+			os.RemoveAll(built.dir)
+		}
+		os.Exit(code)
+	}))
+}
+
+// binary gives the path of leno or leno-proxy. LENO_TEST_BIN names a directory
+// with binaries to test instead of building them.
+func binary(t testing.TB, name string) string {
+	t.Helper()
+	if dir := os.Getenv("LENO_TEST_BIN"); dir != "" {
+		return filepath.Join(dir, name)
+	}
+	built.once.Do(built.build)
+	if built.err != nil {
+		t.Fatal(built.err)
+	}
+	return filepath.Join(built.dir, name)
+}
+
+// build builds without the race detector: these are the binaries that users
+// run, and the same code runs under the detector in the tests beside it.
+func (p *programs) build() {
+	if p.dir, p.err = os.MkdirTemp("", "leno-bin"); p.err != nil {
+		return
+	}
+	if p.err = os.Chmod(p.dir, 0o755); p.err != nil { // other users run them too
+		return
+	}
+	cmd := exec.Command("go", "build", "-o", p.dir+"/", "github.com/leno-mesh/leno/cmd/leno", "github.com/leno-mesh/leno/cmd/leno-proxy")
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		p.err = fmt.Errorf("building the binaries: %w\n%s", err, out)
+	}
+}
+
+// Need gives the path of a program. Without it the test is skipped, or failed
+// where LENO_TEST_REQUIRE_ROOT=1 says that everything must be there.
+func Need(t testing.TB, name, debianPackage string) string {
+	t.Helper()
+	for _, dir := range []string{"", "/usr/sbin/", "/usr/lib/postgresql/15/bin/"} {
+		if path, err := exec.LookPath(dir + name); err == nil {
+			return path
+		}
+	}
+	if os.Getenv("LENO_TEST_REQUIRE_ROOT") == "1" {
+		t.Fatalf("%s is missing, and LENO_TEST_REQUIRE_ROOT=1 forbids skipping: apt-get install %s", name, debianPackage)
+	}
+	t.Skipf("%s is missing: apt-get install %s to include this test", name, debianPackage)
+	return ""
+}
+
+// Soak tells whether the long form of the tests was asked for.
+func Soak() bool { return os.Getenv("LENO_SOAK") == "1" }
