@@ -73,7 +73,7 @@ func newRootCmd(a *app) *cobra.Command {
 		return &ExitError{Code: 2, Text: fmt.Sprintf("%v; see %s --help", err, c.CommandPath())}
 	})
 	cmd.AddCommand(
-		newServerCmd(a), newTokenCmd(a),
+		newServerCmd(a), newTokenCmd(a), newRunCmd(a), newStopCmd(a),
 		newStatCmd(a), newEdgesCmd(a), newProxiesCmd(a), newEndpointsCmd(a), newIdentityCmd(a), newCheckCmd(a),
 		newVersionCmd(a),
 	)
@@ -90,8 +90,20 @@ func (a *app) socketPath() string {
 	if s := os.Getenv("LENO_SOCKET"); s != "" {
 		return s
 	}
-	return filepath.Join(runtimeDir(), "leno.sock")
+	if _, err := os.Stat(ownSocket()); err != nil {
+		if _, err := os.Stat(machineSocket); err == nil {
+			return machineSocket
+		}
+	}
+	return ownSocket()
 }
+
+// machineSocket is that of the control plane that systemd runs; see
+// docs/operate/systemd.md. Only root can open it.
+const machineSocket = "/var/lib/leno/leno.sock"
+
+// ownSocket is that of this user's own control plane.
+func ownSocket() string { return filepath.Join(runtimeDir(), "leno.sock") }
 
 // runtimeDir is where this user's own control plane has its socket and lock.
 func runtimeDir() string {

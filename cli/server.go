@@ -1,13 +1,18 @@
 package cli
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
 	"net/netip"
+	"path/filepath"
+	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/leno-mesh/leno/cli/local"
+	"github.com/leno-mesh/leno/control/operator"
 	"github.com/leno-mesh/leno/control/server"
 	"github.com/leno-mesh/leno/mesh"
 )
@@ -16,6 +21,7 @@ func newServerCmd(a *app) *cobra.Command {
 	var cfg server.Config
 	var trustDomain, level string
 	var networks []string
+	var idle time.Duration
 	cmd := &cobra.Command{
 		Use:   "server --data-dir DIR",
 		Short: "Run the control plane",
@@ -45,7 +51,7 @@ The operator's commands reach it over its socket, which only this user can open.
 				return err
 			}
 			cfg.Log.Info("control plane is up", "proxies", s.Addr().String(), "version", a.version)
-			return s.Run(cmd.Context())
+			return runServer(cmd.Context(), s, &cfg, idle)
 		},
 	}
 	f := cmd.Flags()
@@ -59,6 +65,37 @@ The operator's commands reach it over its socket, which only this user can open.
 	f.DurationVar(&cfg.Lease, "lease", 30*time.Second, "how long a workload without a connection stays ready")
 	f.StringSliceVar(&networks, "networks", nil, "the mesh's own networks, never called in plain text (default private and loopback networks)")
 	f.StringVar(&level, "log-level", "info", "debug, info, warn or error")
+	f.DurationVar(&idle, "stop-when-idle", 0, "stop so long after the last proxy left (default never)")
 	_ = cmd.MarkFlagRequired("data-dir")
 	return cmd
+}
+
+// runServer runs the control plane, and ends it when it is of no more use.
+func runServer(ctx context.Context, s *server.Server, cfg *server.Config, idle time.Duration) error {
+	if idle <= 0 {
+		return s.Run(ctx)
+	}
+	ctx, stop := context.WithCancel(ctx)
+	c := operator.NewClient(socketOf(cfg))
+	defer c.Close()
+	var watch sync.WaitGroup
+	defer watch.Wait()
+	defer stop()
+	watch.Go(func() {
+		local.StopWhenIdle(ctx, idle, local.LockPath(socketOf(cfg)), func(ctx context.Context) (int, error) {
+			st, err := c.Status(ctx)
+			return st.Proxies, err
+		}, func() {
+			cfg.Log.Info("control plane stops: no proxy is left", "after", idle)
+			stop()
+		})
+	})
+	return s.Run(ctx)
+}
+
+func socketOf(cfg *server.Config) string {
+	if cfg.Socket != "" {
+		return cfg.Socket
+	}
+	return filepath.Join(cfg.DataDir, "leno.sock")
 }
