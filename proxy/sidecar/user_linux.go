@@ -2,8 +2,8 @@ package sidecar
 
 import (
 	"fmt"
+	"io/fs"
 	"os"
-	"path/filepath"
 	"syscall"
 )
 
@@ -19,12 +19,7 @@ func (s *Sidecar) becomeUser(limits) error {
 		if err := os.MkdirAll(dir, 0o700); err != nil {
 			return fmt.Errorf("state directory: %w", err)
 		}
-		if err := filepath.WalkDir(dir, func(path string, _ os.DirEntry, err error) error {
-			if err != nil {
-				return err
-			}
-			return os.Lchown(path, uid, uid)
-		}); err != nil {
+		if err := giveAway(dir, uid); err != nil {
 			return fmt.Errorf("state directory: %w", err)
 		}
 	}
@@ -41,4 +36,20 @@ func (s *Sidecar) becomeUser(limits) error {
 		}
 	}
 	return nil
+}
+
+// giveAway makes everything in a directory belong to a user. It stays inside
+// the directory even if somebody puts a link in its way meanwhile.
+func giveAway(dir string, uid int) error {
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return err
+	}
+	defer root.Close()
+	return fs.WalkDir(root.FS(), ".", func(path string, _ fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		return root.Lchown(path, uid, uid)
+	})
 }
