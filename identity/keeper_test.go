@@ -12,7 +12,6 @@ import (
 
 	"github.com/leno-mesh/leno/identity"
 	"github.com/leno-mesh/leno/identity/identitytest"
-	"github.com/leno-mesh/leno/mesh"
 )
 
 // authority answers requests with certificates of a fixed life, and fails
@@ -282,7 +281,7 @@ func TestProof(t *testing.T) {
 		t.Error("a proof with another time was good")
 	}
 	stolen := *p
-	other := ca.SVID(t, mesh.Identity(cart), "cart-1")
+	other := ca.SVID(t, cart, "cart-1")
 	stolen.Chain = other.Certificate.Certificate
 	if _, err := stolen.Verify([]byte("csr"), now); err == nil {
 		t.Error("a proof with another's certificate was good")

@@ -73,7 +73,8 @@ type Registry struct {
 	emit sync.Mutex
 }
 
-var ( //nolint:gochecknoglobals // names in the file; never written
+//nolint:gochecknoglobals // names in the file; never written
+var (
 	bucketMeta      = []byte("meta")
 	bucketTokens    = []byte("tokens")
 	bucketWorkloads = []byte("workloads")

@@ -49,8 +49,10 @@ func makeTextSet() (set charset) {
 	return set
 }
 
-// The sets, never written to.
-var ( //nolint:gochecknoglobals // tables; never written
+// The sets.
+//
+//nolint:gochecknoglobals // never written
+var (
 	tokenSet  = makeSet("!#$%&'*+-.^_`|~") // RFC 9110, section 5.6.2
 	hostSet   = makeSet("-._~!$&'()*+,;=") // RFC 3986, section 3.2.2, without percent-escapes
 	targetSet = makeTargetSet()

@@ -40,7 +40,11 @@ func (o *outbox) restart(ws watches) {
 	}
 }
 
-func (o *outbox) touch(t mesh.Target) { o.dirty[t] = o.dirty[t] }
+// touch marks a target, and keeps what the mark says already.
+func (o *outbox) touch(t mesh.Target) {
+	dropped := o.dirty[t]
+	o.dirty[t] = dropped
+}
 
 func (o *outbox) drop(t mesh.Target) { o.dirty[t] = true }
 
