@@ -83,6 +83,9 @@ func isTerminal(w io.Writer) bool {
 	return ok && term.IsTerminal(int(f.Fd())) // a descriptor fits
 }
 
+// note tells a person what goes on, apart from the result.
+func (a *app) note(format string, args ...any) { fmt.Fprintf(a.Err, format+"\n", args...) }
+
 // table is rows under a head. Columns whose head begins with ">" are numbers.
 type table struct {
 	head  []string

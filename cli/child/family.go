@@ -74,11 +74,16 @@ func (f *Family) Start(s Spec) (*Process, error) {
 	return p, nil
 }
 
-// Close forces every process that is left to end.
-func (f *Family) Close() {
+// Kill forces every process that is left to end, without waiting.
+func (f *Family) Kill() {
 	for _, p := range f.all {
 		p.Signal(syscall.SIGKILL)
 	}
+}
+
+// Close forces every process that is left to end, and waits for that.
+func (f *Family) Close() {
+	f.Kill()
 	f.waits.Wait()
 	close(f.starts)
 	<-f.stopped
