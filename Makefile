@@ -34,7 +34,7 @@ check: $(LINT) ## the developer's loop: format, vet, fast lints, short tests
 	$(LINT) fmt --diff
 	go vet ./...
 	$(LINT) run --fast-only
-	go test -short -timeout=2m ./...
+	go test -short -timeout=2m $(LIGHT)
 
 test: lint ## all tests: lint, race detector, kernel, real software, fuzz
 	$(RACE) -p 2 $(LIGHT)
