@@ -93,6 +93,12 @@ func (p *Proxy) Restart() {
 	p.WaitReady()
 }
 
+// Release takes the capture of a host's traffic out again.
+func (p *Proxy) Release() {
+	p.t.Helper()
+	MustRun(p.t, p.At, Program{Name: p.Name + "-init", Args: []string{binary(p.t, "leno-proxy"), "init", "--remove"}})
+}
+
 func (p *Proxy) run(options []string) {
 	p.t.Helper()
 	args := []string{

@@ -52,7 +52,7 @@ func startMariaDB(t *testing.T, at harness.Place) (dir string) {
 	install, server := harness.Need(t, "mariadb-install-db", "mariadb-server"), harness.Need(t, "mariadbd", "mariadb-server")
 	dir = harness.Dir(t, appUID)
 	data, first := filepath.Join(dir, "data"), filepath.Join(dir, "init.sql")
-	write(t, first, []byte("CREATE USER IF NOT EXISTS leno@'%'; GRANT ALL ON *.* TO leno@'%';\n"))
+	write(t, first, []byte("CREATE USER IF NOT EXISTS leno@'%';\nGRANT ALL ON *.* TO leno@'%';\n"))
 	if err := os.Chmod(dir, 0o755); err != nil {
 		t.Fatal(err)
 	}
