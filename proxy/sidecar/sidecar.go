@@ -143,17 +143,24 @@ func (s *Sidecar) Run(ctx context.Context) error {
 	life, end := context.WithCancel(context.WithoutCancel(ctx))
 	defer end()
 	group, gctx := errgroup.WithContext(life)
+	// The subscription ends last: until then the control plane knows who
+	// pushes, and hears that the workload is leaving.
+	subscribed, leave := context.WithCancel(context.WithoutCancel(ctx))
+	defer leave()
 	group.Go(func() error { return s.admin.Run(gctx) })
 	group.Go(func() error { return ignoreCanceled(s.keeper.Run(gctx)) })
 	group.Go(func() error {
 		select {
 		case <-s.source.Ready():
-			return ignoreCanceled(s.sub.Run(gctx))
+			return ignoreCanceled(s.sub.Run(subscribed))
 		case <-gctx.Done():
 			return nil
 		}
 	})
-	group.Go(func() error { return s.push(gctx) })
+	group.Go(func() error {
+		defer leave()
+		return s.push(gctx)
+	})
 	group.Go(func() error { return s.giveBack(gctx) })
 	group.Go(func() error {
 		defer end()
@@ -174,13 +181,17 @@ func (s *Sidecar) Run(ctx context.Context) error {
 	return err
 }
 
+// push pushes metrics once the control plane has put this workload in its
+// books: before that it does not know under which name to keep them.
 func (s *Sidecar) push(ctx context.Context) error {
-	select {
-	case <-s.source.Ready():
-		return ignoreCanceled(s.pusher.Run(ctx))
-	case <-ctx.Done():
-		return nil
+	for _, there := range []<-chan struct{}{s.source.Ready(), s.proxy.Ready()} {
+		select {
+		case <-there:
+		case <-ctx.Done():
+			return nil
+		}
 	}
+	return ignoreCanceled(s.pusher.Run(ctx))
 }
 
 func ignoreCanceled(err error) error {
