@@ -98,10 +98,16 @@ func (m *Mesh) Operator() *operator.Client {
 	return c
 }
 
-// Leno runs a command of leno against this control plane.
+// Leno runs a command of leno against this control plane, as root.
 func (m *Mesh) Leno(args ...string) (string, error) {
 	m.t.Helper()
-	return Run(m.t, m.at, Program{Name: args[0], Args: append(append([]string{binary(m.t, "leno")}, args...), "--socket", m.socket())})
+	return m.LenoAs(0, args...)
+}
+
+// LenoAs is Leno as another user.
+func (m *Mesh) LenoAs(uid uint32, args ...string) (string, error) {
+	m.t.Helper()
+	return Run(m.t, m.at, Program{Name: args[0], UID: uid, Args: append(append([]string{binary(m.t, "leno")}, args...), "--socket", m.socket())})
 }
 
 // Token makes a join file for a service account with services, "name:port",
