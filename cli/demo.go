@@ -117,7 +117,7 @@ func (a *app) demoLive(ctx context.Context, s *stage, c *operator.Client, limit 
 			return s.obituary(p)
 		case <-tick.C:
 		}
-		n, err := s.measure(ctx, c, window)
+		n, err := s.measure(ctx, c, min(window, time.Since(begin)))
 		if err != nil {
 			if ctx.Err() != nil {
 				return last.verdict()

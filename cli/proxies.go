@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"slices"
 	"strconv"
@@ -30,6 +31,9 @@ how long its certificate is still good; it is renewed at 70 % of its life.`,
 			return v.show(cmd.Context(), a.Out, func(ctx context.Context) (any, *table, error) {
 				all, err := c.Proxies(ctx)
 				all = slices.DeleteFunc(all, func(p operator.Proxy) bool { return !in.has(p.Namespace) })
+				slices.SortFunc(all, func(a, b operator.Proxy) int {
+					return cmp.Or(strings.Compare(a.Namespace, b.Namespace), strings.Compare(a.Name, b.Name))
+				})
 				return all, proxyTable(all, v.wide()), err
 			})
 		},

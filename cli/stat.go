@@ -84,7 +84,8 @@ MESHED is how many of the service's endpoints have a proxy.`,
 				}
 				rows := addMeshed(g.Services, endpoints)
 				rows = slices.DeleteFunc(rows, func(s serviceRow) bool {
-					return !in.has(s.Namespace) || !named(names, s.Name, s.Namespace)
+					// A proxy that has just joined reports before it is named.
+					return s.Name == "" || !in.has(s.Namespace) || !named(names, s.Name, s.Namespace)
 				})
 				return rows, statTable(rows, &in, v.wide()), nil
 			})

@@ -78,7 +78,7 @@ func newTokenListCmd(a *app) *cobra.Command {
 				all, err := c.Tokens(ctx)
 				t := &table{head: []string{"ID", "NAMESPACE", "ACCOUNT", "SERVICES", "STATUS", ">EXPIRES", "WORKLOAD"}, empty: "No tokens. Make one with: leno token create"}
 				for _, k := range all {
-					t.add(k.ID, k.Namespace, k.ServiceAccount, strings.Join(k.Services, ","), k.Status, duration(time.Until(k.Expires)), k.Workload)
+					t.add(k.ID, k.Namespace, k.ServiceAccount, strings.Join(k.Services, ","), k.Status, until(k.Expires), k.Workload)
 				}
 				return all, t, err
 			})

@@ -1,7 +1,9 @@
 package local
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"syscall"
@@ -34,17 +36,31 @@ type Scratch struct {
 // owned is the file in a scratch directory that its owner holds locked.
 const owned = "owned"
 
+// gate is the file whose lock is held while scratch directories are made and
+// removed.
+const gate = "scratch.lock"
+
 // NewScratch makes one below parent, with a name that begins with prefix.
-func NewScratch(parent, prefix string) (*Scratch, error) {
+func NewScratch(parent, prefix string) (s *Scratch, err error) {
+	for range 10 {
+		s, err = newScratch(parent, prefix)
+		if !errors.Is(err, fs.ErrNotExist) { // another one took the parent away
+			break
+		}
+	}
+	return s, err
+}
+
+func newScratch(parent, prefix string) (*Scratch, error) {
 	if err := PrivateDir(parent); err != nil {
 		return nil, err
 	}
 	// A directory without its lock yet must not be swept by another process.
-	gate, err := Acquire(filepath.Join(parent, "scratch.lock"))
+	g, err := Acquire(filepath.Join(parent, gate))
 	if err != nil {
 		return nil, err
 	}
-	defer gate.Release()
+	defer g.Release()
 	sweep(parent, prefix)
 	path, err := os.MkdirTemp(parent, prefix)
 	if err != nil {
@@ -58,10 +74,16 @@ func NewScratch(parent, prefix string) (*Scratch, error) {
 	return &Scratch{Path: path, lock: lock}, nil
 }
 
-// Close removes the directory.
+// Close removes the directory, and its parent if that is empty then.
 func (s *Scratch) Close() error {
-	defer s.lock.Release()
-	return os.RemoveAll(s.Path)
+	err := os.RemoveAll(s.Path)
+	s.lock.Release()
+	parent := filepath.Dir(s.Path)
+	if g, ok := TryAcquire(filepath.Join(parent, gate)); ok {
+		g.Remove()
+		_ = os.Remove(parent)
+	}
+	return err
 }
 
 // sweep removes the directories whose owners are dead. What cannot be removed

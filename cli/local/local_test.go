@@ -47,7 +47,6 @@ func TestScratch(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer next.Close()
 	for path, there := range map[string]bool{mine.Path: true, dead.Path: false, next.Path: true} {
 		if _, err := os.Stat(path); (err == nil) != there {
 			t.Errorf("%s: there is %v, want %v", path, err == nil, there)
@@ -59,6 +58,29 @@ func TestScratch(t *testing.T) {
 	if _, err := os.Stat(mine.Path); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("still there: %v", err)
 	}
+	if err := next.Close(); err != nil {
+		t.Error(err)
+	}
+	if _, err := os.Stat(parent); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("an empty parent is left: %v", err)
+	}
+}
+
+func TestLockOfARemovedFile(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "lock")
+	first, err := Acquire(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, ok := TryAcquire(path); ok {
+		t.Fatal("two hold one lock")
+	}
+	first.Remove()
+	second, ok := TryAcquire(path)
+	if !ok {
+		t.Fatal("a removed lock is held")
+	}
+	second.Release()
 }
 
 func TestFreeAddress(t *testing.T) {
