@@ -1,7 +1,11 @@
 package fault
 
 import (
+	"fmt"
+	"io"
+	"net/http"
 	"slices"
+	"strings"
 	"syscall"
 	"testing"
 
@@ -126,4 +130,47 @@ func TestRollingRestart(t *testing.T) {
 	}
 	load.MustAllBeGood()
 	once(t, s, load.Stop())
+}
+
+// TestDrainFinishesWhatIsUnderWay ends both proxies on the way of a request
+// that takes longer than the end of everything else.
+func TestDrainFinishesWhatIsUnderWay(t *testing.T) {
+	s := openShop(t, harness.MeshConfig{}, "a")
+	const number = "slow"
+	slow := make(chan error, 1)
+	client := s.client.At.HTTP(t)
+	go func() {
+		req, err := http.NewRequest(http.MethodPost, s.url+"?delay=2s", strings.NewReader(number))
+		if err != nil {
+			slow <- err
+			return
+		}
+		req.Header.Set(harness.IDHeader, number)
+		resp, err := client.Do(req)
+		if err == nil {
+			defer resp.Body.Close()
+			var body []byte
+			if body, err = io.ReadAll(resp.Body); err == nil && string(body) != "a "+number {
+				err = fmt.Errorf("%s: %s", resp.Status, body)
+			}
+		}
+		slow <- err
+	}()
+	harness.Wait(t, "the request at the application", func() string {
+		if s.instances[0].app.Seen(t)[number] == 0 {
+			return "not there"
+		}
+		return ""
+	})
+	for _, p := range []*harness.Proxy{s.instances[0].proxy, s.client} {
+		p.Signal(syscall.SIGTERM)
+	}
+	if err := <-slow; err != nil {
+		t.Errorf("the request under way: %v", err)
+	}
+	for _, p := range []*harness.Proxy{s.instances[0].proxy, s.client} {
+		if err := p.Wait(); err != nil {
+			t.Errorf("%s: %v: %s", p.Name, err, p.Output())
+		}
+	}
 }
