@@ -89,7 +89,7 @@ func TestCheckReport(t *testing.T) {
 				t.Error(diff)
 			}
 			code := 0
-			if exit, is := r.exit().(*ExitError); is { //nolint:errorlint // it is not wrapped
+			if exit, is := r.exit().(*ExitError); is {
 				code = exit.Code
 			}
 			if code != test.code || r.Success != (test.code != exitError) {

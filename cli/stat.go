@@ -2,6 +2,8 @@ package cli
 
 import (
 	"context"
+	"encoding/json"
+	"errors"
 	"fmt"
 	"net/url"
 	"slices"
@@ -26,8 +28,16 @@ type golden struct {
 
 // askGolden asks for "stat" or "edges" over the time before now.
 func askGolden(ctx context.Context, c *operator.Client, what string, over time.Duration) (g golden, err error) {
-	q := url.Values{"window": {over.String()}}
-	return g, c.Get(ctx, "/leno/v1/"+what+"?"+q.Encode(), &g)
+	q := url.Values{"window": {over.Round(time.Second).String()}}
+	err = c.Get(ctx, "/leno/v1/"+what+"?"+q.Encode(), &g)
+	var no *operator.RefusedError
+	var words struct {
+		Error string `json:"error"`
+	}
+	if errors.As(err, &no) && json.Unmarshal([]byte(no.Text), &words) == nil && words.Error != "" {
+		err = errors.New(words.Error) // the query API wraps its words
+	}
+	return g, err
 }
 
 // scope is which namespaces a listing shows.

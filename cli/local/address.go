@@ -30,7 +30,7 @@ func FreeAddress(name string, ports ...int) (netip.Addr, error) {
 // hand; the last byte is neither 0 nor 255.
 func address(n uint32) netip.Addr {
 	n %= 64 * 256 * 254
-	return netip.AddrFrom4([4]byte{127, byte(64 + n/(256*254)), byte(n / 254), byte(1 + n%254)}) //nolint:gosec // remainders fit
+	return netip.AddrFrom4([4]byte{127, byte(64 + n/(256*254)), byte(n / 254), byte(1 + n%254)})
 }
 
 // FreeBlock finds n loopback addresses in a row, 127.0.B.1 and up, at which
@@ -39,7 +39,7 @@ func FreeBlock(n int, ports ...int) ([]netip.Addr, error) {
 	for b := byte(10); b < 250; b++ {
 		var block []netip.Addr
 		for i := 1; i <= n; i++ {
-			a := netip.AddrFrom4([4]byte{127, 0, b, byte(i)}) //nolint:gosec // the caller's n is small
+			a := netip.AddrFrom4([4]byte{127, 0, b, byte(i)})
 			if !free(a, ports) {
 				break
 			}

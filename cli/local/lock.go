@@ -35,7 +35,7 @@ func flock(path string, how int) (*Lock, error) {
 		return nil, err
 	}
 	for {
-		err = syscall.Flock(int(f.Fd()), how) //nolint:gosec // a descriptor fits
+		err = syscall.Flock(int(f.Fd()), how)
 		if !errors.Is(err, syscall.EINTR) {
 			break
 		}
