@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"os"
 	"os/user"
+	"runtime"
 	"strconv"
 	"time"
 
@@ -27,7 +28,7 @@ func (l *list) Set(s string) error { *l = append(*l, s); return nil }
 type runFlags struct {
 	join, state, address, app, name, zone, level, clients string
 	outbound, services, upstreams                         list
-	inboundPort, adminPort, conns, uid                    int
+	inboundPort, adminPort, conns, cores, uid             int
 	memory                                                int64
 	redirected                                            bool
 	drain                                                 time.Duration
@@ -44,6 +45,9 @@ func run(ctx context.Context, args []string) error {
 	cfg, err := f.config()
 	if err != nil {
 		return err
+	}
+	if f.cores > 0 {
+		runtime.GOMAXPROCS(f.cores)
 	}
 	s, err := sidecar.New(cfg, os.Stderr)
 	if err != nil {
@@ -68,6 +72,7 @@ func (f *runFlags) parse(args []string) error {
 	fs.BoolVar(&f.redirected, "redirected", false, "traffic is captured by `leno-proxy init`: use original destinations")
 	fs.StringVar(&f.clients, "client-user", "", "user (name or number) whose connections are taken besides root's (default the user that starts the proxy; \"any\" for everybody; not checked with --redirected)")
 	fs.IntVar(&f.uid, "run-as", proxyUID, "user number to become when started as root; 0 stays root")
+	fs.IntVar(&f.cores, "cores", 1, "cores to use at once; one costs the least for each request, 0 means all")
 	fs.IntVar(&f.conns, "max-connections", 0, "connections at once for each listener (default from the memory limit)")
 	fs.Int64Var(&f.memory, "memory-limit", 0, "bytes (default the control group's limit, 256 MiB at most)")
 	fs.DurationVar(&f.drain, "drain-timeout", 30*time.Second, "how long to wait for requests under way on SIGTERM")
