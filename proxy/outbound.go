@@ -41,12 +41,12 @@ func (o *outbound) connection(ctx context.Context, raw net.Conn, target mesh.Tar
 	defer o.destinations.release(d)
 	r, err := o.resolve(ctx, d)
 	if err != nil {
-		o.failed(c, err)
+		o.refuse(ctx, c, d, err)
 		return
 	}
 	switch p, early, err := o.detect(ctx, c, d, r); {
 	case err != nil:
-		c.Abort()
+		o.undetected(c, err)
 	case p == mesh.HTTP1:
 		o.requests(ctx, c, d)
 	default:

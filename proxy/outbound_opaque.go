@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/leno-mesh/leno/mesh"
@@ -14,6 +15,11 @@ import (
 
 // connectWait bounds the wait for an application behind an opaque stream.
 const connectWait = 5 * time.Second
+
+// lastWords is how long a client whose connection leads nowhere may take to
+// show that it speaks HTTP, and so can be told the reason. Others must not
+// wait: their servers would have spoken first.
+const lastWords = 100 * time.Millisecond
 
 // serverFirstMemory is how long it is remembered that a destination's server
 // speaks first. It only saves the grace; it decides nothing.
@@ -43,7 +49,7 @@ func (o *outbound) detect(ctx context.Context, c *flow.Conn, d *destination, r *
 	e, err := o.connect(ctx, r, true)
 	if err != nil {
 		// The client may still speak HTTP and deserve an answer with a reason.
-		p, cerr := accept.Client(c, -1)
+		p, cerr := accept.Client(c, lastWords)
 		if cerr != nil || p != mesh.HTTP1 {
 			return mesh.Detect, nil, err
 		}
@@ -137,6 +143,27 @@ func closeTCP(t *telemetry.TCP, n *flow.Counts, err error) {
 	t.Close(reason)
 }
 
+// refuse ends a connection to a destination that cannot be used. Clients that
+// speak HTTP are told the reason in an answer to each request.
+func (o *outbound) refuse(ctx context.Context, c *flow.Conn, d *destination, err error) {
+	if p, cerr := accept.Client(c, lastWords); cerr == nil && p == mesh.HTTP1 {
+		o.requests(ctx, c, d)
+		return
+	}
+	o.failed(c, err)
+}
+
+// undetected ends a connection whose protocol was not found out: no server
+// could be reached, or the client went away, which is no failure.
+func (o *outbound) undetected(c *flow.Conn, err error) {
+	var e *flow.Error
+	if errors.As(err, &e) {
+		o.failed(c, e)
+		return
+	}
+	c.Abort()
+}
+
 // failed ends a connection for which there is nobody to give an answer to.
 func (o *outbound) failed(c *flow.Conn, err error) {
 	e := flow.AsError(err, flow.ConnectFailed)
@@ -216,7 +243,7 @@ func (x *outboundHTTP) connectMethod(ctx context.Context) {
 	}
 	switch p, e, err := x.detect(ctx, x.conn, d, r); {
 	case err != nil:
-		x.conn.Abort()
+		x.undetected(x.conn, err)
 	case p == mesh.HTTP1:
 		x.requests(ctx, x.conn, d)
 	default:
