@@ -1,6 +1,7 @@
 package fault
 
 import (
+	"bytes"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -70,7 +71,7 @@ func madeUp(t *testing.T, like string) string {
 	if token == nil {
 		t.Fatalf("no token in %s", b)
 	}
-	other := []byte(token[2])
+	other := bytes.Clone(token[2])
 	for i, c := range other { // of the same form, and another one
 		if c >= 'a' && c < 'f' || c >= '0' && c < '9' {
 			other[i] = c + 1

@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/leno-mesh/leno/test/harness"
 )
@@ -18,7 +19,7 @@ const mariadbPort = 3306
 func TestMariaDBSpeaksFirst(t *testing.T) {
 	client := harness.Need(t, "mariadb", "mariadb-client")
 	ways(t, "db", mariadbPort, func(t *testing.T, s *street) {
-		dir := startMariaDB(t, s.to)
+		dir, server := startMariaDB(t, s.to)
 		query := func(q string) string {
 			return s.run(t, client, "--no-defaults", "-h", s.address.Addr().String(), "-P", fmt.Sprint(mariadbPort), "-u", "leno", "-N", "-B", "-e", q)
 		}
@@ -43,13 +44,27 @@ func TestMariaDBSpeaksFirst(t *testing.T) {
 			t.Errorf("long query: %d bytes that begin with %.20q, want %d", len(out), out, len(want))
 		}
 		s.secured(t)
+
+		// A client that waits for a dead server to speak is not left waiting:
+		// its own time-out is a minute, and nearly none of it may go by.
+		server.Kill()
+		start := time.Now()
+		out, err := harness.Run(t, s.from, harness.Program{Name: "mariadb", Args: []string{
+			client, "--no-defaults", "--connect-timeout=60", "-h", s.address.Addr().String(), "-P", fmt.Sprint(mariadbPort), "-u", "leno", "-e", "SELECT 1",
+		}})
+		if err == nil || time.Since(start) > 30*time.Second {
+			t.Errorf("without a server: %v after %s: %s", err, time.Since(start), out)
+		}
+		if f := s.client.Metrics().By("leno_failures_total", "reason"); f["app-refused"] == 0 {
+			t.Errorf("reasons: %v, want app-refused", f)
+		}
 	})
 }
 
 // startMariaDB makes an empty database whose user leno needs no password.
-func startMariaDB(t *testing.T, at harness.Place) (dir string) {
+func startMariaDB(t *testing.T, at harness.Place) (dir string, server *harness.Process) {
 	t.Helper()
-	install, server := harness.Need(t, "mariadb-install-db", "mariadb-server"), harness.Need(t, "mariadbd", "mariadb-server")
+	install, mariadbd := harness.Need(t, "mariadb-install-db", "mariadb-server"), harness.Need(t, "mariadbd", "mariadb-server")
 	dir = harness.Dir(t, appUID)
 	data, first := filepath.Join(dir, "data"), filepath.Join(dir, "init.sql")
 	write(t, first, []byte("CREATE USER IF NOT EXISTS leno@'%';\nGRANT ALL ON *.* TO leno@'%';\n"))
@@ -59,11 +74,11 @@ func startMariaDB(t *testing.T, at harness.Place) (dir string) {
 	harness.MustRun(t, at, harness.Program{Name: "install-db", UID: appUID, Dir: dir, Args: []string{
 		install, "--no-defaults", "--datadir=" + data, "--auth-root-authentication-method=normal", "--skip-test-db", "--skip-name-resolve",
 	}})
-	harness.Start(t, at, harness.Program{Name: "mariadbd", UID: appUID, Dir: dir, Args: []string{
-		server, "--no-defaults", "--datadir=" + data, "--init-file=" + first, "--skip-name-resolve", "--max-allowed-packet=64M",
+	server = harness.Start(t, at, harness.Program{Name: "mariadbd", UID: appUID, Dir: dir, Args: []string{
+		mariadbd, "--no-defaults", "--datadir=" + data, "--init-file=" + first, "--skip-name-resolve", "--max-allowed-packet=64M",
 		"--bind-address=" + at.Addr.String(), fmt.Sprintf("--port=%d", mariadbPort), "--socket=" + filepath.Join(dir, "sock"),
 		"--innodb-buffer-pool-size=16M", "--innodb-flush-log-at-trx-commit=0", "--skip-log-bin",
 	}})
 	waitPort(t, at, mariadbPort)
-	return dir
+	return dir, server
 }
