@@ -22,6 +22,7 @@ type core struct {
 	own      *own
 	started  time.Time
 	draining atomic.Bool
+	busy     atomic.Int64 // HTTP requests of clients that are under way
 	conns    conns
 	// ports are the proxy's own listeners, which are never targets.
 	ports   map[uint16]bool

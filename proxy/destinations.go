@@ -133,7 +133,7 @@ func (s *destinations) apply(m *mesh.Destination) error {
 	for i := range m.Sets {
 		set := was.set(m.Sets[i])
 		if set == nil {
-			set = balance.NewSet(func(e mesh.Endpoint) *instance { return s.instance(m, e) })
+			set = balance.NewSet(func(e mesh.Endpoint) *instance { return s.instance(m, e) }, (*instance).Leaving)
 		}
 		next.sets[i] = set
 	}

@@ -141,6 +141,7 @@ func (i *inbound) plain(ctx context.Context, raw net.Conn, to netip.AddrPort) {
 // plainRequests is the loop of one plain HTTP/1 connection.
 func (i *inbound) plainRequests(ctx context.Context, c *flow.Conn, from *caller, port *ownPort) {
 	x := newInboundHTTP(i, c)
+	defer context.AfterFunc(ctx, x.relay.End)()
 	for {
 		if err := x.caller.ReadRequest(&x.request); err != nil {
 			x.unreadable(err)

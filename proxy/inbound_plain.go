@@ -34,13 +34,15 @@ func newInboundHTTP(i *inbound, c *flow.Conn) *inboundHTTP {
 	x.caller = accept.NewHTTP1(c, i.limits, i.draining.Load)
 	x.relay.OnFailure = func(e *flow.Error) {
 		x.caller.Spoil()
-		_ = x.failure.Answer(x.caller, e, x.request.Head, false)
+		_ = x.failure.Answer(x.caller, e, x.request.Head, x.request.GRPC())
 	}
 	return x
 }
 
 // serve is one request of a client outside the mesh.
 func (x *inboundHTTP) serve(ctx context.Context, from *caller, port *ownPort) flow.Outcome {
+	x.busy.Add(1)
+	defer x.busy.Add(-1)
 	start := time.Now()
 	h := from.counters(port).HTTP()
 	h.Request()
@@ -67,6 +69,10 @@ func (x *inboundHTTP) serve(ctx context.Context, from *caller, port *ownPort) fl
 	if out.Err != nil {
 		h.Failed(out.Err.Reason.String())
 	}
+	if out.Told {
+		h.Response(out.Err.Reason.Row().Status, -1, false, 0)
+		return out
+	}
 	status := x.relay.Response.Status
 	h.Response(status, -1, out.Err == nil && status < 500, x.relay.HeadAt.Sub(start))
 	return out
@@ -86,7 +92,7 @@ func (x *inboundHTTP) fail(h *telemetry.HTTP, e *flow.Error) flow.Outcome {
 
 // end closes the connection after its last answer.
 func (x *inboundHTTP) end(out flow.Outcome) {
-	if out.Err != nil {
+	if out.Err != nil && !out.Told {
 		x.caller.Abort(out.Err.Reason)
 		return
 	}

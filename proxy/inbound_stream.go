@@ -92,7 +92,12 @@ func (p *workers) get(i *inbound) *worker {
 	return w
 }
 
-func (p *workers) put(w *worker) { p.pool.Put(w) }
+// put takes a worker back. Its stream, which is released a moment later, must
+// not reach it any more.
+func (p *workers) put(w *worker) {
+	w.caller.OnAbort(nil)
+	p.pool.Put(w)
+}
 
 // replayable says whether the request can be sent again.
 func (w *worker) replayable() bool {
@@ -114,6 +119,10 @@ func (w *worker) finish(h *telemetry.HTTP, out flow.Outcome, start time.Time) {
 	}
 	h.Failed(out.Err.Reason.String())
 	w.inbound.log.Debug("request failed", "direction", "inbound", "reason", out.Err.Reason.String(), "error", out.Err)
+	if out.Told {
+		h.Response(out.Err.Reason.Row().Status, -1, false, 0)
+		return
+	}
 	if out.Answered {
 		h.Response(resp.Status, -1, false, w.relay.HeadAt.Sub(start))
 		w.caller.Abort(out.Err.Reason)

@@ -90,6 +90,13 @@ func (s *linkSet) enforce(own *ownState) {
 	}
 }
 
+// open is the number of links.
+func (s *linkSet) open() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.links)
+}
+
 // active is the number of requests and connections under way.
 func (s *linkSet) active() (n int) {
 	s.mu.Lock()

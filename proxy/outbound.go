@@ -58,6 +58,7 @@ func (o *outbound) connection(ctx context.Context, raw net.Conn, target mesh.Tar
 func (o *outbound) requests(ctx context.Context, c *flow.Conn, fixed *destination) {
 	x := newOutboundHTTP(o, c, fixed)
 	defer x.release()
+	defer context.AfterFunc(ctx, x.relay.End)()
 	for {
 		if err := x.caller.ReadRequest(&x.request); err != nil {
 			x.unreadable(err)
@@ -68,7 +69,7 @@ func (o *outbound) requests(ctx context.Context, c *flow.Conn, fixed *destinatio
 			return
 		}
 		out := x.serve(ctx)
-		if out.Err != nil && out.Answered {
+		if out.Err != nil && out.Answered && !out.Told {
 			x.caller.Abort(out.Err.Reason)
 			return
 		}
@@ -83,6 +84,8 @@ func (o *outbound) requests(ctx context.Context, c *flow.Conn, fixed *destinatio
 // serve is one request: route, then balance and send until an endpoint
 // answered or none is left that may be tried.
 func (x *outboundHTTP) serve(ctx context.Context) flow.Outcome {
+	x.busy.Add(1)
+	defer x.busy.Add(-1)
 	start := time.Now()
 	r, err := x.route(ctx)
 	if err != nil {
@@ -94,14 +97,14 @@ func (x *outboundHTTP) serve(ctx context.Context) flow.Outcome {
 	}
 	x.tried = x.tried[:0]
 	var last *flow.Error
-	for len(x.tried) < maxTries {
-		ep := set.Pick(x.clock(), random(), x.tried)
+	for begun := start; len(x.tried) < maxTries; begun = time.Now() {
+		ep := x.pick(set, last)
 		if ep == nil {
 			break
 		}
-		out := x.send(ctx, ep, timeout, last != nil)
-		x.note(ep, out, start)
-		if out.Err == nil || out.Answered || !x.again(out.Err) {
+		out := x.send(ctx, ep, left(timeout, start, begun), last != nil)
+		x.note(ep, out, begun)
+		if out.Err == nil || out.Answered || !out.Err.NotHanded || !out.Again {
 			return x.finish(ep, out, start)
 		}
 		last = out.Err
@@ -118,7 +121,7 @@ func (x *outboundHTTP) send(ctx context.Context, ep *balance.Endpoint[*instance]
 	in := ep.Peer
 	ex, err := in.Exchange(ctx, &x.request, in.where, in.httpTarget, fresh)
 	if err != nil {
-		return flow.Outcome{Err: flow.AsError(err, flow.ConnectFailed)}
+		return flow.Outcome{Err: flow.AsError(err, flow.ConnectFailed), Again: true}
 	}
 	return x.relay.Run(x.caller, ex, &x.request, timeout)
 }

@@ -29,7 +29,6 @@ type outboundHTTP struct {
 	relay   flow.Relay
 	failure flow.Failure
 	tried   []*balance.Endpoint[*instance]
-	grpc    bool
 
 	fixed     *destination // where every request goes, or nil
 	authority string       // of the request before, when not fixed
@@ -41,8 +40,9 @@ func newOutboundHTTP(o *outbound, c *flow.Conn, fixed *destination) *outboundHTT
 	x.caller = accept.NewHTTP1(c, o.limits, o.draining.Load)
 	x.relay.OnFailure = func(e *flow.Error) {
 		x.caller.Spoil()
-		_ = x.failure.Answer(x.caller, e, x.request.Head, x.grpc)
+		_ = x.failure.Answer(x.caller, e, x.request.Head, x.request.GRPC())
 	}
+	x.relay.Keep = true
 	return x
 }
 
@@ -54,7 +54,6 @@ func (x *outboundHTTP) release() {
 
 // route finds where the request goes.
 func (x *outboundHTTP) route(ctx context.Context) (*resolved, error) {
-	x.grpc = false
 	if x.fixed != nil {
 		return x.resolve(ctx, x.fixed)
 	}
@@ -127,13 +126,34 @@ func (x *outboundHTTP) match(r *resolved) (time.Duration, *balance.Set[*instance
 	return rule.Timeout, r.sets[rule.Backends[i].Set], nil
 }
 
-// again says whether a failed request may be sent to another endpoint.
-func (x *outboundHTTP) again(e *flow.Error) bool {
-	if !e.NotHanded {
-		return false
+// pick gives the endpoint for the next try: one that was not tried yet, or the
+// same once more where only its connection was to blame.
+func (x *outboundHTTP) pick(set *balance.Set[*instance], last *flow.Error) *balance.Endpoint[*instance] {
+	ep := set.Pick(x.clock(), random(), x.tried)
+	if ep == nil && last != nil && oneMoreGo(last) {
+		ep = set.Pick(x.clock(), random(), nil)
 	}
-	_, whole := x.caller.Buffered()
-	return whole
+	return ep
+}
+
+// oneMoreGo says whether a request that was not handed over may go to the
+// endpoint that it failed on, on a new connection.
+func oneMoreGo(e *flow.Error) bool {
+	switch e.Reason {
+	case flow.PeerReset, flow.Draining:
+		return true
+	case flow.Overloaded:
+		return !e.Remote // it was one link that was full
+	}
+	return false
+}
+
+// left is what the tries before left of a request's time; 0 means no limit.
+func left(timeout time.Duration, start, now time.Time) time.Duration {
+	if timeout == 0 {
+		return 0
+	}
+	return max(timeout-now.Sub(start), 1)
 }
 
 // note tells the balancer how it went.
@@ -175,12 +195,17 @@ func (x *outboundHTTP) finish(ep *balance.Endpoint[*instance], out flow.Outcome,
 	if out.Err != nil {
 		h.Failed(out.Err.Reason.String())
 	}
+	if out.Told {
+		h.Response(out.Err.Reason.Row().Status, -1, false, 0)
+		return out
+	}
 	h.Response(resp.Status, -1, out.Err == nil && resp.Status < 500, x.relay.HeadAt.Sub(start))
 	return out
 }
 
 // fail answers for Leno. The endpoint is the one that was tried last, or nil.
 func (x *outboundHTTP) fail(e *flow.Error, ep *balance.Endpoint[*instance]) flow.Outcome {
+	x.relay.Forget()
 	code := e.Reason.String()
 	if ep != nil {
 		h := ep.Peer.counters.HTTP()

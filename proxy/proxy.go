@@ -247,9 +247,7 @@ func targetAt(a netip.AddrPort) mesh.Target {
 	return mesh.Target{Addr: a.Addr(), Port: a.Port()}
 }
 
-// Run serves until ctx ends, drains, and then ends what is left. Draining
-// refuses no request of this workload's clients: its application may still
-// need them to finish.
+// Run serves until ctx ends, drains, and then ends what is left.
 func (p *Proxy) Run(ctx context.Context) error {
 	serving, force := context.WithCancel(context.WithoutCancel(ctx))
 	defer force()
@@ -263,12 +261,13 @@ func (p *Proxy) Run(ctx context.Context) error {
 	group.Go(func() error {
 		select {
 		case <-ctx.Done():
-			p.drain(serving)
+			p.drain(stop)
 		case <-gctx.Done():
 		}
 		stop()
 		force()
 		p.core.conns.close()
+		p.peers.Stop()
 		return nil
 	})
 	err := group.Wait()
@@ -277,27 +276,6 @@ func (p *Proxy) Run(ctx context.Context) error {
 		err = nil
 	}
 	return err
-}
-
-// drain asks peers for no more streams and waits until what they sent has
-// been answered, at most for the drain time.
-func (p *Proxy) drain(ctx context.Context) {
-	p.core.draining.Store(true)
-	p.inbound.links.drain()
-	deadline := time.NewTimer(p.cfg.DrainTimeout)
-	defer deadline.Stop()
-	tick := time.NewTicker(20 * time.Millisecond)
-	defer tick.Stop()
-	for p.inbound.links.active() > 0 {
-		select {
-		case <-tick.C:
-		case <-deadline.C:
-			p.cfg.Log.Warn("drain time is over; ending what is left", "streams", p.inbound.links.active())
-			return
-		case <-ctx.Done():
-			return
-		}
-	}
 }
 
 // tend does once a second what nobody waits for.

@@ -93,7 +93,7 @@ func (o *outbound) plain(t mesh.Target, addrs []netip.Addr) (*plainRoute, error)
 	if err != nil {
 		return nil, fmt.Errorf("plain route to %v: %w", t, err)
 	}
-	set := balance.NewSet(func(e mesh.Endpoint) *instance { return o.destinations.instance(m, e) })
+	set := balance.NewSet(func(e mesh.Endpoint) *instance { return o.destinations.instance(m, e) }, (*instance).Leaving)
 	set.Update(o.clock(), m.Sets[0].Endpoints)
 	r := &resolved{Destination: m, target: t, table: table, sets: []*balance.Set[*instance]{set}}
 	return &plainRoute{r, o.clock() + lookupTTL}, nil

@@ -25,7 +25,8 @@ type HTTP1 struct {
 	// keepAlive is what the client wants and nothing has spoiled yet.
 	keepAlive bool
 	minor     uint8
-	expects   bool // the client waits for a 100 before it sends the body
+	expects   bool // the client waits for a 100, and got none yet
+	head      bool // the request is HEAD
 	draining  func() bool
 }
 
@@ -69,7 +70,8 @@ func (h *HTTP1) begin(r *flow.Request, n int) {
 	h.conn.Consume(n)
 	h.keepAlive = h.parser.KeepAlive
 	h.minor = h.parser.Minor
-	h.expects = h.parser.ExpectContinue
+	h.expects = h.parser.ExpectContinue && h.parser.Body != http1.BodyNone
+	h.head = h.parser.Verb == http1.VerbHead
 	h.body.Start(h.conn, h.parser.Body, h.parser.Length)
 }
 
@@ -116,8 +118,14 @@ func (h *HTTP1) Trailers() []flow.Field { return h.body.Trailers() }
 // Buffered is part of flow.Caller.
 func (h *HTTP1) Buffered() ([]byte, bool) { return h.body.Whole() }
 
-// Respond is part of flow.Caller.
+// Respond is part of flow.Caller. A client of HTTP/1.0 knows no interim answers.
 func (h *HTTP1) Respond(r *flow.Response, end bool) error {
+	if r.Status == 100 {
+		h.expects = false
+	}
+	if r.Status < 200 && h.minor == 0 {
+		return nil
+	}
 	minor := min(uint8(r.Version), 1)
 	out := r.AppendHead(h.conn.Out(), minor)
 	if r.Status >= 200 {
@@ -140,6 +148,9 @@ func (h *HTTP1) frame(out []byte, r *flow.Response, minor uint8, end bool) []byt
 	switch {
 	case end:
 		kind = http1.BodyNone
+		if !h.head && !r.SaysLength() {
+			out = http1.AppendField(out, "Content-Length", "0")
+		}
 	case r.Length < 0 && h.minor > 0 && minor > 0:
 		kind = http1.BodyChunked
 		out = http1.AppendField(out, "Transfer-Encoding", "chunked")
@@ -150,7 +161,7 @@ func (h *HTTP1) frame(out []byte, r *flow.Response, minor uint8, end bool) []byt
 	h.sink.Start(h.conn, kind, r.Length)
 	// A client that waits for a 100 and got a final answer may or may not
 	// send its body; nobody can tell what its next bytes are.
-	if h.draining() || h.expects && !h.body.Ended() {
+	if h.draining() || h.expects {
 		h.keepAlive = false
 	}
 	switch {
@@ -174,6 +185,9 @@ func (h *HTTP1) Finish(trailers []flow.Field) error { return h.sink.Finish(trail
 // StopBody is part of flow.Caller.
 func (h *HTTP1) StopBody() { _ = h.conn.SetReadDeadline(time.Unix(1, 0)) }
 
+// ResumeBody is part of flow.Caller.
+func (h *HTTP1) ResumeBody() { _ = h.conn.SetReadDeadline(time.Time{}) }
+
 // Abort is part of flow.Caller.
 func (h *HTTP1) Abort(flow.Reason) { h.conn.Abort() }
 
@@ -194,7 +208,7 @@ func (h *HTTP1) Spoil() { h.keepAlive = false }
 
 // SpoilHead is Spoil for a request whose head could not be read.
 func (h *HTTP1) SpoilHead() {
-	h.keepAlive, h.minor, h.expects = false, 1, false
+	h.keepAlive, h.minor, h.expects, h.head = false, 1, false, false
 	h.body.Start(h.conn, http1.BodyNone, 0)
 }
 

@@ -3,6 +3,7 @@ package accept
 import (
 	"context"
 	"errors"
+	"io"
 
 	"github.com/leno-mesh/leno/proxy/flow"
 	"github.com/leno-mesh/leno/proxy/http2"
@@ -33,8 +34,16 @@ func (s *Stream) ReadRequest(st *link.Stream, r *flow.Request) (where string, er
 	return where, nil
 }
 
-// Next is part of flow.Body.
-func (s *Stream) Next() ([]byte, error) { return s.stream.Next() }
+// Next is part of flow.Body. The end comes with the last bytes when it is
+// there: an application that has read them may answer at once, and by then it
+// must be known that the request was sent whole.
+func (s *Stream) Next() ([]byte, error) {
+	p, err := s.stream.Next()
+	if err == nil && s.stream.Last() {
+		err = io.EOF
+	}
+	return p, err
+}
 
 // Waits is part of flow.Body. The other side buffers by itself, so that a
 // flush too many costs little.
@@ -48,8 +57,10 @@ func (s *Stream) Buffered() ([]byte, bool) {
 	if s.ended {
 		return nil, true
 	}
-	body, ok := s.stream.Buffered()
-	return body, ok && len(s.stream.Trailers()) == 0
+	if len(s.stream.Trailers()) > 0 {
+		return nil, false
+	}
+	return s.stream.Buffered()
 }
 
 // Respond is part of flow.Caller.
@@ -79,8 +90,14 @@ func (s *Stream) Abort(r flow.Reason) { s.ref.Reset(http2.ErrCodeInternal, r.Str
 // so that it may send the request elsewhere.
 func (s *Stream) Refuse(r flow.Reason) { s.ref.Reset(http2.ErrCodeRefusedStream, r.String()) }
 
-// StopBody is part of flow.Caller.
-func (s *Stream) StopBody() { s.ref.Reset(http2.ErrCodeNo, "the rest is not wanted") }
+// StopBody is part of flow.Caller. Its reset is no abort by the other side.
+func (s *Stream) StopBody() {
+	s.stream.OnAbort(nil)
+	s.ref.Reset(http2.ErrCodeNo, "the rest is not wanted")
+}
+
+// ResumeBody is part of flow.Caller: here a stopped body stays stopped.
+func (s *Stream) ResumeBody() {}
 
 // OnAbort has f called when the stream ends before its time.
 func (s *Stream) OnAbort(f func()) { s.stream.OnAbort(f) }

@@ -19,7 +19,7 @@ func endpoints(n int) []mesh.Endpoint {
 
 func newTestSet(n int) *Set[int] {
 	made := 0
-	s := NewSet(func(mesh.Endpoint) int { made++; return made })
+	s := NewSet(func(mesh.Endpoint) int { made++; return made }, func(int) bool { return false })
 	s.Update(0, endpoints(n))
 	return s
 }

@@ -21,16 +21,18 @@ type Endpoint[P any] struct {
 // Set is the endpoints of one backend. Update keeps what is known about those
 // that stay. It is safe for concurrent use.
 type Set[P any] struct {
-	peer func(mesh.Endpoint) P
-	list atomic.Pointer[[]*Endpoint[P]]
+	peer    func(mesh.Endpoint) P
+	leaving func(P) bool
+	list    atomic.Pointer[[]*Endpoint[P]]
 
 	mu sync.Mutex // serialises Update and ejection
 }
 
 // NewSet makes an empty set. Peer gives what is kept for an endpoint; it is
-// called once for each new one.
-func NewSet[P any](peer func(mesh.Endpoint) P) *Set[P] {
-	s := &Set[P]{peer: peer}
+// called once for each new one. Leaving says what the endpoint's proxy said
+// itself: that it is going away.
+func NewSet[P any](peer func(mesh.Endpoint) P, leaving func(P) bool) *Set[P] {
+	s := &Set[P]{peer: peer, leaving: leaving}
 	s.list.Store(&[]*Endpoint[P]{})
 	return s
 }
@@ -133,7 +135,7 @@ func rankOf[P any](e *Endpoint[P], now time.Duration) rank {
 	switch {
 	case !e.load.usable(now):
 		return ejected
-	case e.State == mesh.Draining:
+	case e.State == mesh.Draining, e.set.leaving(e.Peer):
 		return draining
 	case e.State == mesh.Doubtful:
 		return doubtful

@@ -38,6 +38,8 @@ type Caller interface {
 	Abort(r Reason)
 	// StopBody wakes up a Next that waits, because nobody wants the rest.
 	StopBody()
+	// ResumeBody undoes StopBody, where nothing of the body was lost.
+	ResumeBody()
 }
 
 // Exchange is the side that a request goes to: a stream of a link, or an

@@ -80,6 +80,12 @@ func (m *Message) appendForm(out []Field, f form, fields []Field, canonical bool
 	return out
 }
 
+// ours says whether a lower-case name is Leno's own. An underscore counts as
+// the dash that some applications take it for.
+func ours(name string) bool {
+	return strings.HasPrefix(name, "leno-") || strings.HasPrefix(name, "leno_")
+}
+
 var errNoWhere = errors.New("stream without leno-link")
 
 // FromFields fills in a request from the validated fields of a stream, and
@@ -103,7 +109,7 @@ func (r *Request) FromFields(fields []Field, end bool) (where string, err error)
 			where = v.Value
 		case v.Name == FieldForm:
 			f = parseForm(v.Value)
-		case v.Name[0] == ':' || strings.HasPrefix(v.Name, "leno-"):
+		case v.Name[0] == ':' || ours(v.Name):
 		case v.Name == "host": // told by :authority and the form
 		default:
 			if v.Name == "content-length" {
@@ -153,7 +159,7 @@ func (r *Response) FromFields(fields []Field, end bool) error {
 			r.Leno = v.Value
 		case v.Name == FieldForm:
 			f = parseForm(v.Value)
-		case v.Name[0] == ':' || strings.HasPrefix(v.Name, "leno-"):
+		case v.Name[0] == ':' || ours(v.Name):
 		default:
 			if v.Name == "content-length" {
 				r.Length, _ = strconv.ParseInt(v.Value, 10, 64)

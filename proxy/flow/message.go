@@ -102,6 +102,20 @@ type Response struct {
 	Leno string
 }
 
+// SaysLength says whether a reader of HTTP/1 can tell that this answer, which
+// has no body, has none: by its status or by its Content-Length.
+func (r *Response) SaysLength() bool {
+	if r.Status < 200 || r.Status == 204 || r.Status == 304 {
+		return true
+	}
+	for i := range r.Fields {
+		if f := &r.Fields[i]; len(f.Name) == len("content-length") && EqualFold(f.Name, "content-length") {
+			return true
+		}
+	}
+	return false
+}
+
 // View gives b as a string without copying. The string is valid as long as b
 // is not written to.
 func View(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"io"
 	"sync"
-	"sync/atomic"
 	"time"
 )
 
@@ -20,11 +19,17 @@ type Relay struct {
 	// HeadAt is when its final head came: the end of the latency that is
 	// measured.
 	HeadAt time.Time
-	timer  *time.Timer
+	// Keep has the beginning of a streamed body kept, so that a request that
+	// was not handed over can be sent elsewhere. See Outcome.Again.
+	Keep  bool
+	kept  kept
+	timer *time.Timer
 
 	mu      sync.Mutex
-	current Exchange // guarded by mu; what Interrupt would cancel
-	why     Reason   // guarded by mu; for which it was interrupted
+	current Exchange  // guarded by mu; what Interrupt would cancel
+	why     Reason    // guarded by mu; for which it was interrupted
+	due     time.Time // guarded by mu; when the time is over
+	ended   bool      // guarded by mu; End was called
 }
 
 // Outcome says how a relayed request ended.
@@ -33,6 +38,11 @@ type Outcome struct {
 	// Answered is true when the final head went to the caller, so that no
 	// other answer can be given.
 	Answered bool
+	// Told is true when that answer was Leno's own, made by OnFailure.
+	Told bool
+	// Again is true when nothing of the request was lost, so that Run may
+	// send it to another exchange. Forget must be called when it does not.
+	Again bool
 	// Clean is true when both directions ended as they should, so that the
 	// caller's connection can carry another request.
 	Clean bool
@@ -50,29 +60,54 @@ func (x *Relay) Run(c Caller, ex Exchange, r *Request, timeout time.Duration) Ou
 		}
 	}
 	ex.Done(out.Clean && out.Err == nil)
+	if out.Err == nil || !out.Again {
+		x.kept.forget()
+	}
 	return out
 }
 
 func (x *Relay) run(c Caller, ex Exchange, r *Request) Outcome {
 	body, whole := c.Buffered()
-	head := r.Head // r is a view of a buffer that the pump may overwrite
-	if err := ex.Send(r, body, whole); err != nil {
-		return Outcome{Err: AsError(err, PeerReset)}
-	}
-	var up *pump
 	if !whole {
-		up = startPump(c, ex)
+		body = nil
 	}
+	if x.kept.held {
+		body = x.kept.before(body)
+	}
+	head := r.Head
+	if err := ex.Send(r, body, whole); err != nil {
+		return Outcome{Err: AsError(err, PeerReset), Again: true}
+	}
+	if whole {
+		out := x.answer(c, ex, head)
+		out.Again = true
+		return out
+	}
+	// The pump may overwrite the buffer that the request is a view of.
+	x.kept.own(r)
+	up := startPump(c, ex, x.keeps())
 	out := x.answer(c, ex, head)
-	if up != nil {
-		if out.Err != nil && !out.Answered {
-			x.OnFailure(out.Err)
-			out.Answered = true
+	if out.Err != nil && !out.Answered {
+		if out.Err.NotHanded && x.Keep && up.rewind(c, ex, &x.kept) {
+			out.Again = true
+			return out
 		}
-		out.Clean = up.join(c, ex, out.Err) && out.Clean
+		x.OnFailure(out.Err)
+		out.Answered, out.Told = true, true
 	}
+	out.Clean = up.join(c, ex, out.Err) && out.Clean
 	return out
 }
+
+func (x *Relay) keeps() *kept {
+	if x.Keep {
+		return &x.kept
+	}
+	return nil
+}
+
+// Forget drops what was kept of a request that is not sent again.
+func (x *Relay) Forget() { x.kept.forget() }
 
 // answer relays the heads and the body of the answer.
 func (x *Relay) answer(c Caller, ex Exchange, head bool) Outcome {
@@ -99,6 +134,8 @@ func (x *Relay) answer(c Caller, ex Exchange, head bool) Outcome {
 	switch readErr, writeErr := copyBody(c, ex); {
 	case readErr != nil:
 		return Outcome{Err: AsError(readErr, PeerReset), Answered: true}
+	case errors.Is(writeErr, ErrLength):
+		return Outcome{Err: Fail(BadResponse, writeErr), Answered: true}
 	case writeErr != nil:
 		return Outcome{Err: Fail(ClientGone, writeErr), Answered: true}
 	}
@@ -143,13 +180,29 @@ func writeLast(to Sink, p []byte, trailers []Field) error {
 func (x *Relay) begin(ex Exchange, timeout time.Duration) {
 	x.mu.Lock()
 	x.current, x.why = ex, ReasonNone
+	if timeout > 0 {
+		x.due = time.Now().Add(timeout)
+	}
+	if x.ended {
+		x.interrupt(Draining)
+	}
 	x.mu.Unlock()
 	switch {
 	case timeout <= 0:
 	case x.timer == nil:
-		x.timer = time.AfterFunc(timeout, func() { x.Interrupt(Timeout) })
+		x.timer = time.AfterFunc(timeout, x.expire)
 	default:
 		x.timer.Reset(timeout)
+	}
+}
+
+// expire ends a request whose time is over. The timer may have fired for the
+// request before this one and come late.
+func (x *Relay) expire() {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if !time.Now().Before(x.due) {
+		x.interrupt(Timeout)
 	}
 }
 
@@ -159,6 +212,19 @@ func (x *Relay) begin(ex Exchange, timeout time.Duration) {
 func (x *Relay) Interrupt(why Reason) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
+	x.interrupt(why)
+}
+
+// End interrupts the request under way and every later one.
+func (x *Relay) End() {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.ended = true
+	x.interrupt(Draining)
+}
+
+// interrupt is Interrupt with mu held.
+func (x *Relay) interrupt(why Reason) {
 	if x.current != nil {
 		x.why = why
 		x.current.Cancel(why)
@@ -174,60 +240,4 @@ func (x *Relay) finish(timeout time.Duration) Reason {
 	defer x.mu.Unlock()
 	x.current = nil
 	return x.why
-}
-
-// pump copies the request's body in a goroutine of its own, so that an early
-// answer can flow while the body still does.
-type pump struct {
-	done      chan struct{}
-	failed    bool
-	finishing atomic.Bool
-}
-
-func startPump(c Caller, ex Exchange) *pump {
-	p := &pump{done: make(chan struct{})}
-	go func() {
-		defer close(p.done)
-		readErr, writeErr := copyBody(&finishMark{ex, &p.finishing}, c)
-		p.failed = readErr != nil || writeErr != nil
-		if readErr != nil {
-			// The caller's body broke off: the answer must not be waited for.
-			ex.Cancel(ClientGone)
-		}
-	}()
-	return p
-}
-
-// join ends the pump when the answer has ended, and says whether the whole
-// request had been sent.
-func (p *pump) join(c Caller, ex Exchange, failed *Error) bool {
-	select {
-	case <-p.done:
-	default:
-		if failed != nil || !p.finishing.Load() {
-			c.StopBody()
-			ex.Cancel(ClientGone)
-		}
-		<-p.done
-	}
-	return !p.failed
-}
-
-// finishMark notes that the last write of a body has begun: what is left of
-// it needs nothing from the caller.
-type finishMark struct {
-	Sink
-	begun *atomic.Bool
-}
-
-func (m *finishMark) Write(p []byte, end bool) error {
-	if end {
-		m.begun.Store(true)
-	}
-	return m.Sink.Write(p, end)
-}
-
-func (m *finishMark) Finish(t []Field) error {
-	m.begun.Store(true)
-	return m.Sink.Finish(t)
 }

@@ -21,7 +21,7 @@ const (
 	KindTransferEncoding
 	KindUpgrade
 	KindWWWAuthenticate
-	KindLeno // any name that begins with "leno-"
+	KindLeno // any name that begins with "leno-", or with "leno_", which gateway interfaces such as WSGI read as the same
 )
 
 // Hop reports whether fields of this kind are about one connection only and
@@ -37,7 +37,7 @@ func (k Kind) Hop() bool {
 
 // KindOf recognises a field name in any case. Name must be a token.
 func KindOf[S ~string | ~[]byte](name S) Kind {
-	if len(name) > 5 && name[4] == '-' && fold(name[:5], "leno-") {
+	if len(name) > 5 && fold(name[:4], "leno") && (name[4] == '-' || name[4] == '_') {
 		return KindLeno
 	}
 	switch len(name) {

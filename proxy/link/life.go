@@ -98,6 +98,13 @@ func (l *Link) Drain() {
 	l.empty()
 }
 
+// Leaving says whether the peer asked for no more streams.
+func (l *Link) Leaving() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.leaving
+}
+
 // drainNoticed: the peer has seen the notice, so what it opened before has
 // arrived. Link.mu is held.
 func (l *Link) drainNoticed() {
@@ -137,6 +144,7 @@ func (r *reader) onGoAway(ev *http2.Event) error {
 		l.unlockKick()
 		return nil
 	}
+	l.leaving = true
 	l.drainSent = l.drainSent || ev.LastStream < http2.MaxStreamID
 	var lost []uint32
 	for _, s := range l.streams.all() {
@@ -148,7 +156,7 @@ func (r *reader) onGoAway(ev *http2.Event) error {
 	l.unlockKick()
 	for _, id := range lost {
 		l.reset(id, &StreamError{
-			Code: http2.ErrCodeRefusedStream, Reason: "peer is draining", Remote: true, NotHanded: true,
+			Code: http2.ErrCodeRefusedStream, Reason: "peer is draining", Remote: true, NotHanded: true, Err: ErrDraining,
 		}, false)
 	}
 	return nil

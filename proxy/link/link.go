@@ -52,6 +52,7 @@ type Link struct {
 
 	// Life.
 	draining    bool // we or the peer said so
+	leaving     bool // the peer said so
 	drainSent   bool // no stream can come any more: end when there are none
 	closing     bool // the writer flushes and ends
 	clean       bool // the end was agreed on

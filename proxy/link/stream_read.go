@@ -120,6 +120,14 @@ func (s *Stream) Waiting() bool {
 	return s.in.size == s.peeked && !s.ended && s.err == nil
 }
 
+// Last says whether what Next gave last was the end of the body, so that the
+// next call would give io.EOF.
+func (s *Stream) Last() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.ended && s.err == nil && s.in.size == s.peeked
+}
+
 // Trailers gives the fields after the body, once Next or Read gave io.EOF.
 // They stay valid until Release.
 func (s *Stream) Trailers() []http2.Field {

@@ -23,6 +23,7 @@ type httpConn struct {
 	probe     *probe
 	reused    bool      // it carried a request before this one
 	idleUntil time.Time // when the server may close it, or zero
+	idleSince time.Time
 	keepAlive bool
 	pinned    bool // it authenticated its client by connection: never shared
 	// answered is true once a byte of the answer came.
@@ -31,7 +32,10 @@ type httpConn struct {
 	cancel atomic.Uint32
 }
 
-var errUnasked = errors.New("101 without having been asked to switch protocols")
+var (
+	errUnasked    = errors.New("101 without having been asked to switch protocols")
+	errIdleAnswer = errors.New("408 to an idle connection")
+)
 
 // Send is part of flow.Exchange.
 func (h *httpConn) Send(r *flow.Request, body []byte, end bool) error {
@@ -72,6 +76,9 @@ func (h *httpConn) Receive(r *flow.Response) error {
 			if n > 0 && h.parser.Upgrade {
 				return flow.Fail(h.pool.malformed(), errUnasked)
 			}
+			if n > 0 && h.idleAnswer() {
+				return h.failed(errIdleAnswer)
+			}
 			if n > 0 {
 				h.begin(r, n)
 				return nil
@@ -81,6 +88,14 @@ func (h *httpConn) Receive(r *flow.Response) error {
 			return h.failed(err)
 		}
 	}
+}
+
+// idleAnswer says whether the head is no answer to the request but what some
+// servers say before they close an idle connection, which crossed the request.
+func (h *httpConn) idleAnswer() bool {
+	idle := h.reused && h.parser.Status == 408 && !h.parser.KeepAlive && h.verb.Idempotent()
+	h.answered = h.answered && !idle
+	return idle
 }
 
 func (h *httpConn) begin(r *flow.Response, n int) {

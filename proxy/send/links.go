@@ -15,6 +15,12 @@ const (
 	idleLink = 90 * time.Second
 	// linkTimeout bounds connecting and the handshake together.
 	linkTimeout = 3 * time.Second
+	// leavingTime is how long a peer that asked for no more streams is taken
+	// to be going away.
+	leavingTime = 5 * time.Second
+	// maxDials bounds the links that are opened for one stream: a peer may
+	// send each one away at once.
+	maxDials = 3
 )
 
 // links are the links to one peer: usually one; a second while the first is
@@ -41,12 +47,15 @@ type dialAttempt struct {
 
 // get gives a link that takes streams, opening one if there is none.
 func (l *links) get(ctx context.Context) (*link.Link, error) {
-	for {
+	for range maxDials {
 		l.mu.Lock()
 		for _, o := range l.open {
 			if o.Usable() {
 				l.mu.Unlock()
 				return o.Link, nil
+			}
+			if o.Leaving() {
+				l.peer.leaving.Store(time.Now().Add(leavingTime).UnixNano())
 			}
 		}
 		d := l.dial()
@@ -63,6 +72,7 @@ func (l *links) get(ctx context.Context) (*link.Link, error) {
 			return nil, flow.NotHanded(flow.ConnectTimeout, context.Cause(ctx))
 		}
 	}
+	return nil, flow.NotHanded(flow.Draining, errors.New("every new link was sent away"))
 }
 
 // dial starts an attempt unless one is under way. l.mu is held.

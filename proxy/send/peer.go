@@ -22,11 +22,19 @@ type Peer struct {
 	links    *links
 
 	used      atomic.Int64 // unix seconds of the last request
+	leaving   atomic.Int64 // unix nanoseconds until which it is taken to be going away
 	exchanges sync.Pool
 }
 
 // Meshed says whether requests travel on links.
 func (p *Peer) Meshed() bool { return p.links != nil }
+
+// Leaving says that the peer's proxy asked for no more streams lately: what
+// can go elsewhere should.
+func (p *Peer) Leaving() bool {
+	until := p.leaving.Load()
+	return until != 0 && time.Now().UnixNano() < until
+}
 
 // Exchange makes ready for one HTTP request. Where is the leno-link value,
 // target the authority for requests without one. With fresh set a plain
@@ -207,9 +215,12 @@ func (s *Peers) Drain() {
 	}
 }
 
+// Stop ends all links at once.
+func (s *Peers) Stop() { s.stop(context.Canceled) }
+
 // Close ends all links and connections, and waits for them.
 func (s *Peers) Close() {
-	s.stop(context.Canceled)
+	s.Stop()
 	s.mu.Lock()
 	for _, p := range s.peers {
 		if p.http != nil {

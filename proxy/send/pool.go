@@ -17,6 +17,8 @@ const (
 	connectTimeout = time.Second
 	maxIdleConns   = 64
 	idleTimeout    = 90 * time.Second
+	// hot is how long a connection that was in use needs no look.
+	hot = time.Millisecond
 )
 
 // HTTPConfig says where an HTTP pool's connections go.
@@ -55,8 +57,9 @@ func NewHTTP(cfg HTTPConfig) *HTTP {
 // set it is always a new one. Failures are of type *flow.Error and NotHanded.
 //
 // An idle connection is looked at for a pending close before it is used again,
-// unless the request may be sent twice anyway: then the look costs more than
-// the rare second try.
+// unless the request may be sent twice anyway and the connection was in use a
+// moment ago: then the look costs more than the rare second try. One that was
+// idle for longer may hold bytes that answer no request.
 func (p *HTTP) Get(ctx context.Context, r *flow.Request, fresh bool) (flow.Exchange, error) {
 	look := r.Length != 0 || !http1.VerbOf(r.Method).Idempotent()
 	for !fresh {
@@ -120,7 +123,8 @@ func (p *HTTP) pop() *httpConn {
 
 func (p *HTTP) put(h *httpConn) {
 	h.conn.Shrink()
-	until := time.Now().Add(idleTimeout)
+	h.idleSince = time.Now()
+	until := h.idleSince.Add(idleTimeout)
 	if h.idleUntil.IsZero() || h.idleUntil.After(until) {
 		h.idleUntil = until
 	}
@@ -175,10 +179,11 @@ func (p *HTTP) Close() {
 // server has neither closed it, nor said something unasked, nor is about to
 // close it.
 func (h *httpConn) usable(look bool) bool {
-	if !h.idleUntil.IsZero() && time.Now().After(h.idleUntil) {
+	now := time.Now()
+	if !h.idleUntil.IsZero() && now.After(h.idleUntil) {
 		return false
 	}
-	if !look {
+	if !look && now.Sub(h.idleSince) < hot {
 		return true
 	}
 	if h.probe == nil {

@@ -43,9 +43,9 @@ func (s *streamExchange) Send(r *flow.Request, body []byte, end bool) error {
 	if len(body) == 0 {
 		return nil
 	}
-	if err := s.Write(body, end); err != nil {
-		return s.failed(err)
-	}
+	// A peer may answer before it has read everything and reset the stream.
+	// Receive finds that answer, or why there is none.
+	_ = s.Write(body, end)
 	return nil
 }
 
@@ -53,7 +53,10 @@ func (s *streamExchange) notOpened(err error) error {
 	if errors.Is(err, link.ErrHeadTooLarge) {
 		return flow.Fail(flow.HeaderTooLarge, err)
 	}
-	return flow.NotHanded(flow.ConnectFailed, err)
+	if errors.Is(err, link.ErrFull) {
+		return flow.NotHanded(flow.Overloaded, err)
+	}
+	return flow.NotHanded(flow.Draining, err)
 }
 
 // Receive is part of flow.Exchange.
@@ -103,6 +106,12 @@ func streamFailed(err error) *flow.Error {
 	var se *link.StreamError
 	if errors.As(err, &se) {
 		e.NotHanded, e.Remote = se.NotHanded, se.Remote
+		switch {
+		case errors.Is(err, link.ErrDraining):
+			e.Reason = flow.Draining
+		case se.Remote && se.Code == http2.ErrCodeRefusedStream:
+			e.Reason = flow.Overloaded
+		}
 	}
 	return e
 }

@@ -1,0 +1,79 @@
+package flow
+
+// maxKept bounds how much of a streamed body is kept for another try.
+const maxKept = LargeBuffer
+
+// kept is what a relay holds of a request whose body did not come whole with
+// its head: the head's strings, and the first bytes of the body.
+type kept struct {
+	head []byte // what the strings of the request are views of
+	body []byte // what was read of the body so far
+	over bool   // more was read than is kept
+	held bool   // the next run begins with body
+}
+
+// own gives the request strings of its own, so that it outlives the buffer
+// that it was read from.
+func (k *kept) own(r *Request) {
+	if k.held {
+		return // they are its own since the first try
+	}
+	n := len(r.Method) + len(r.Target) + len(r.Path) + len(r.Authority) + len(r.Upgrade)
+	for i := range r.Fields {
+		n += len(r.Fields[i].Name) + len(r.Fields[i].Value)
+	}
+	if cap(k.head) < n {
+		k.head = make([]byte, 0, n)
+	}
+	k.head = k.head[:0]
+	for _, s := range []*string{&r.Method, &r.Target, &r.Path, &r.Authority, &r.Upgrade} {
+		*s = k.copied(*s)
+	}
+	for i := range r.Fields {
+		f := &r.Fields[i]
+		f.Name, f.Value = k.copied(f.Name), k.copied(f.Value)
+	}
+}
+
+// copied appends s to head, which has room, and gives the copy.
+func (k *kept) copied(s string) string {
+	at := len(k.head)
+	k.head = append(k.head, s...)
+	return View(k.head[at:])
+}
+
+// before puts what was kept in front of what has arrived since.
+func (k *kept) before(rest []byte) []byte {
+	k.body = append(k.body, rest...)
+	k.over = len(k.body) > maxKept
+	return k.body
+}
+
+func (k *kept) add(p []byte) {
+	if k.over {
+		return
+	}
+	if k.over = len(k.body)+len(p) > maxKept; !k.over {
+		k.body = append(k.body, p...)
+	}
+}
+
+func (k *kept) forget() {
+	k.body, k.over, k.held = k.body[:0], false, false
+	if cap(k.body) > SmallBuffer {
+		k.body = nil
+	}
+}
+
+// keepingBody is a body of which the beginning is kept.
+type keepingBody struct {
+	Caller
+	kept *kept
+}
+
+// Next is part of Body.
+func (b keepingBody) Next() ([]byte, error) {
+	p, err := b.Caller.Next()
+	b.kept.add(p)
+	return p, err
+}

@@ -1,0 +1,37 @@
+package proxy_test
+
+import (
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/leno-mesh/leno/telemetry"
+)
+
+// sum adds up the series of a metric that have all the labels, each written
+// as name="value".
+func sum(t testing.TB, r *telemetry.Registry, metric string, labels ...string) (total int) {
+	t.Helper()
+	var text strings.Builder
+	if err := r.WriteText(&text); err != nil {
+		t.Fatal(err)
+	}
+lines:
+	for line := range strings.Lines(text.String()) {
+		rest, ok := strings.CutPrefix(strings.TrimSpace(line), metric)
+		if !ok || rest == "" || rest[0] != '{' && rest[0] != ' ' {
+			continue
+		}
+		for _, l := range labels {
+			if !strings.Contains(rest, l) {
+				continue lines
+			}
+		}
+		n, err := strconv.ParseFloat(rest[strings.LastIndexByte(rest, ' ')+1:], 64)
+		if err != nil {
+			t.Fatal(err)
+		}
+		total += int(n)
+	}
+	return total
+}
