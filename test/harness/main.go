@@ -1,6 +1,7 @@
 package harness
 
 import (
+	"flag"
 	"fmt"
 	"os"
 	"os/exec"
@@ -22,9 +23,15 @@ type programs struct {
 var built programs
 
 // Main runs the tests of a package, looks for leaked goroutines, and takes the
-// binaries away again.
+// binaries away again. The short form, which has no time for databases, leaves
+// the package out.
 func Main(m *testing.M) {
 	role()
+	flag.Parse()
+	if testing.Short() {
+		fmt.Println("left out of the short form: real processes take a minute")
+		os.Exit(0)
+	}
 	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
 		if built.dir != "" {
 			os.RemoveAll(built.dir)
