@@ -83,13 +83,11 @@ func (s *ownState) port(n uint16) *ownPort {
 	return s.ports[n]
 }
 
-// dialApp connects to the application from the workload's own address, never
-// from loopback unless that is where it listens: databases trust loopback.
+// dialApp connects to the application from the address at which it listens:
+// a database that trusts 127.0.0.1 must not take the mesh for it, unless it
+// listens there.
 func dialApp(ctx context.Context, to netip.AddrPort) (net.Conn, error) {
-	d := net.Dialer{Timeout: appConnectTimeout}
-	if !to.Addr().IsLoopback() {
-		d.LocalAddr = &net.TCPAddr{IP: to.Addr().AsSlice()}
-	}
+	d := net.Dialer{Timeout: appConnectTimeout, LocalAddr: &net.TCPAddr{IP: to.Addr().AsSlice()}}
 	return d.DialContext(ctx, "tcp", to.String())
 }
 

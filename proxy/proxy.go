@@ -228,7 +228,10 @@ func (p *Proxy) mayUse(c net.Conn) bool {
 		return true
 	}
 	p.cfg.Metrics.Failed(telemetry.Outbound, flow.ForeignUser.String())
-	p.cfg.Log.Warn("client refused", "reason", flow.ForeignUser.String(), "uid", uid, "error", err)
+	if err == nil {
+		err = fmt.Errorf("it belongs to user %d; name that user with --client-user if it is this workload's", uid)
+	}
+	p.cfg.Log.Warn("client refused", "reason", flow.ForeignUser.String(), "error", err)
 	(&flow.Conn{Conn: c}).Abort()
 	return false
 }

@@ -31,7 +31,7 @@ func initialize(ctx context.Context, args []string) error {
 	fs.UintVar(&uid, "proxy-uid", proxyUID, "the proxy's user, whose connections are left alone")
 	fs.StringVar(&in, "skip-inbound-ports", "", "local `PORTS` left alone, such as 22,9000-9010")
 	fs.StringVar(&out, "skip-outbound-ports", "", "remote `PORTS` left alone")
-	fs.StringVar(&nets, "skip-outbound-networks", "", "remote `NETWORKS` left alone, such as 10.1.0.0/16,fd00::/8")
+	fs.StringVar(&nets, "skip-outbound-cidrs", "", "remote `NETWORKS` left alone, such as 10.1.0.0/16,fd00::/8")
 	fs.BoolVar(&cfg.IPv4Only, "ipv4-only", false, "leave IPv6 alone")
 	if err := fs.Parse(args); err != nil {
 		if errors.Is(err, flag.ErrHelp) {
@@ -88,7 +88,7 @@ func skips(cfg *redirect.Config, in, out, nets string) (err error) {
 	for s := range strings.SplitSeq(nets, ",") {
 		p, err := netip.ParsePrefix(strings.TrimSpace(s))
 		if err != nil {
-			return fmt.Errorf("--skip-outbound-networks: %w", err)
+			return fmt.Errorf("--skip-outbound-cidrs: %w", err)
 		}
 		cfg.SkipOutboundCIDRs = append(cfg.SkipOutboundCIDRs, p)
 	}
