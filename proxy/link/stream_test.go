@@ -149,7 +149,15 @@ func TestServerResets(t *testing.T) {
 // An abort wakes whoever waits, on both sides, wherever it waits.
 func TestCancelWakes(t *testing.T) {
 	entered, ended := make(chan struct{}), make(chan error, 3)
+	over := make(chan struct{})
+	defer close(over)
 	p := overPipe(t, Config{}, Config{}, func(s *Stream) {
+		select {
+		case <-entered: // this is the other stream, which nobody answers
+			<-over
+			return
+		default:
+		}
 		aborted := make(chan struct{})
 		s.OnAbort(func() { close(aborted) })
 		_ = s.WriteHead(responseHead, false)
