@@ -132,21 +132,26 @@ func (i *inbound) plain(ctx context.Context, raw net.Conn, to netip.AddrPort) {
 	case err != nil:
 		i.refused(c, err)
 	case p == mesh.HTTP1:
-		i.plainRequests(ctx, c, from, port)
+		i.requests(ctx, c, from, port)
 	default:
-		i.plainOpaque(ctx, c, from, port, early)
+		i.opaque(ctx, c, from, port, early)
 	}
 }
 
-// plainRequests is the loop of one plain HTTP/1 connection.
-func (i *inbound) plainRequests(ctx context.Context, c *flow.Conn, from *caller, port *ownPort) {
+// requests is the loop of one HTTP/1 connection to the application: a plain
+// one, or one that came as an opaque stream.
+func (i *inbound) requests(ctx context.Context, c *flow.Conn, from *caller, port *ownPort) {
 	x := newInboundHTTP(i, c)
 	defer context.AfterFunc(ctx, x.relay.End)()
+	if st := streamOf(flow.ConnDuplex{Conn: c}); st != nil {
+		st.OnAbort(func() { x.relay.Interrupt(flow.ClientGone) })
+	}
 	for {
 		if err := x.caller.ReadRequest(&x.request); err != nil {
 			x.unreadable(err)
 			return
 		}
+		x.request.ClientID = string(from.Identity)
 		if x.request.Upgrade != "" || x.request.Form == flow.FormAuthority {
 			x.tunnel(ctx, from, port)
 			return

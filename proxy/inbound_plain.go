@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"net"
 	"net/netip"
 	"strconv"
 	"time"
@@ -12,6 +13,7 @@ import (
 	"github.com/leno-mesh/leno/proxy/accept"
 	"github.com/leno-mesh/leno/proxy/flow"
 	"github.com/leno-mesh/leno/proxy/http2"
+	"github.com/leno-mesh/leno/proxy/send"
 	"github.com/leno-mesh/leno/telemetry"
 )
 
@@ -63,6 +65,11 @@ func (x *inboundHTTP) serve(ctx context.Context, from *caller, port *ownPort) fl
 			break
 		}
 	}
+	return x.finish(h, out, start)
+}
+
+// finish counts a request, and answers it if the application did not.
+func (x *inboundHTTP) finish(h *telemetry.HTTP, out flow.Outcome, start time.Time) flow.Outcome {
 	if out.Err != nil && !out.Answered {
 		return x.fail(h, out.Err)
 	}
@@ -110,26 +117,28 @@ func (x *inboundHTTP) unreadable(err error) {
 	refuse(x.core, telemetry.Inbound, x.caller, &x.failure, e)
 }
 
-// tunnel passes a request that changes the protocol, and all that follows.
+// tunnel serves a request that may change the protocol, and all that follows.
 func (x *inboundHTTP) tunnel(ctx context.Context, from *caller, port *ownPort) {
+	start := time.Now()
+	x.caller.Spoil() // whatever comes back, this is the connection's last request
 	h := from.counters(port).HTTP()
+	h.Request()
 	if !x.judge(port, from.Identity, false).Allowed {
-		h.Request()
-		x.fail(h, flow.Fail(flow.Denied, nil))
+		x.end(x.fail(h, flow.Fail(flow.Denied, nil)))
 		return
 	}
-	app, err := port.app.Dial(ctx)
+	app, err := port.app.Open(ctx)
 	if err != nil {
-		h.Request()
-		x.fail(h, flow.NotHanded(flow.AppRefused, err))
+		x.end(x.fail(h, flow.NotHanded(flow.AppRefused, err)))
 		return
 	}
-	if _, err := app.Write(rawHead(&x.request)); err != nil {
-		_ = app.Close()
-		x.conn.Abort()
+	t := send.NewTunnel(flow.ConnDuplex{Conn: flow.NewConn(app, x.buffers)}, port.app.HTTPConfig)
+	out := x.finish(h, x.relay.Run(x.caller, t, &x.request, 0), start)
+	if !out.Switched {
+		x.end(out)
 		return
 	}
-	x.join(from, port, flow.ConnDuplex{Conn: x.conn}, app)
+	x.join(from, port, flow.ConnDuplex{Conn: x.conn}, t.Duplex())
 }
 
 // detect finds out what a plain connection speaks, as on the outbound side.
@@ -148,17 +157,31 @@ func (i *inbound) detect(ctx context.Context, c *flow.Conn, from *caller, port *
 	if err != nil {
 		return mesh.Detect, nil, flow.NotHanded(flow.AppRefused, err)
 	}
-	w := accept.NewWatch(c, flow.ConnDuplex{Conn: flow.NewConn(app, i.buffers)})
-	p, _, err = w.Decide()
+	return i.watch(c, port, app)
+}
+
+// watch finds out what a connection speaks whose way to the application is
+// open. A connection to the application that turns out not to be needed waits
+// for the first request.
+func (i *inbound) watch(c *flow.Conn, port *ownPort, app net.Conn) (mesh.Protocol, flow.Duplex, error) {
+	w := accept.NewWatch(c, flow.NewConn(app, i.buffers))
+	p, _, err := w.Decide()
 	if err != nil || p == mesh.HTTP1 {
-		w.Forget()
+		if w.Forget() {
+			port.app.Adopt(app)
+		}
 		return p, nil, err
 	}
 	return p, w.Opaque(), nil
 }
 
-func (i *inbound) plainOpaque(ctx context.Context, c *flow.Conn, from *caller, port *ownPort, early flow.Duplex) {
+// opaque passes a connection whose bytes are not looked at. The way to the
+// application may be open already.
+func (i *inbound) opaque(ctx context.Context, c *flow.Conn, from *caller, port *ownPort, early flow.Duplex) {
 	if !i.judge(port, from.Identity, true).Allowed {
+		if early != nil {
+			early.Abort(flow.Denied)
+		}
 		i.refused(c, flow.Fail(flow.Denied, nil))
 		return
 	}
@@ -168,14 +191,9 @@ func (i *inbound) plainOpaque(ctx context.Context, c *flow.Conn, from *caller, p
 			i.refused(c, flow.NotHanded(flow.AppRefused, err))
 			return
 		}
-		i.join(from, port, flow.ConnDuplex{Conn: c}, app)
-		return
+		early = flow.ConnDuplex{Conn: flow.NewConn(app, i.buffers)}
 	}
-	t := from.counters(port).TCP()
-	t.Open()
-	var n flow.Counts
-	err := flow.Pipe(flow.ConnDuplex{Conn: c}, early, i.buffers, &n)
-	closeTCP(t, &n, err)
+	i.join(from, port, flow.ConnDuplex{Conn: c}, early)
 }
 
 // refused ends a plain connection for which there is nobody to answer.

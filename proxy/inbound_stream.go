@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/leno-mesh/leno/mesh"
 	"github.com/leno-mesh/leno/proxy/accept"
 	"github.com/leno-mesh/leno/proxy/flow"
 	"github.com/leno-mesh/leno/proxy/identify"
@@ -173,25 +174,61 @@ func (w *worker) opaque(ctx context.Context, from *caller, port *ownPort, where 
 		w.refuse(from, nil, where, flow.NotHanded(reason, err))
 		return
 	}
+	w.caller.OnAbort(nil)
 	if w.caller.Answer(flow.ReasonNone) != nil {
 		_ = c.Close()
 		return
 	}
-	w.inbound.join(from, port, w.caller.Duplex(), c)
+	w.inbound.carry(ctx, from, port, w.caller.Conn(), c)
+}
+
+// carry serves an opaque stream whose application's connection stands. What
+// the peer calls opaque is looked at all the same: HTTP inside is served as
+// HTTP, so that policies hold and nobody fakes what only Leno says.
+func (i *inbound) carry(ctx context.Context, from *caller, port *ownPort, st *flow.StreamConn, app net.Conn) {
+	c := flow.NewConn(st, i.buffers)
+	defer c.Free()
+	defer c.Close()
+	up := flow.ConnDuplex{Conn: c}
+	if port.Protocol == mesh.Opaque {
+		st.Direct()
+		i.join(from, port, up, flow.ConnDuplex{Conn: flow.NewConn(app, i.buffers)})
+		return
+	}
+	p, down, err := i.watch(c, port, app)
+	switch {
+	case err != nil: // the client went away, or spoke HTTP to its own proxy
+		c.Abort()
+	case p == mesh.HTTP1:
+		i.requests(ctx, c, from, port)
+	default:
+		st.Direct()
+		i.join(from, port, up, down)
+	}
 }
 
 // join pipes an opaque connection to the application and counts it. It stays
 // for as long as policy allows it.
-func (i *inbound) join(from *caller, port *ownPort, up flow.Duplex, app net.Conn) {
+func (i *inbound) join(from *caller, port *ownPort, up flow.ConnDuplex, app flow.Duplex) {
 	t := from.counters(port).TCP()
 	t.Open()
 	stay := i.links.hold(from.Identity, port.Number, up)
 	defer i.links.let(stay)
-	ac := flow.NewConn(app, i.buffers)
-	defer ac.Free()
+	if st := streamOf(up); st != nil {
+		// Once the client has ended its direction nobody reads the stream, and
+		// its death must still be one towards the application.
+		st.OnAbort(func() { app.Abort(flow.ClientGone) })
+	}
+	stay.enforce(i.own.current.Load()) // a snapshot may have come since the decision
 	var n flow.Counts
-	err := flow.Pipe(up, flow.ConnDuplex{Conn: ac}, i.buffers, &n)
+	err := flow.Pipe(up, app, i.buffers, &n)
 	closeTCP(t, &n, err)
+}
+
+// streamOf gives the stream below an end, or nil.
+func streamOf(d flow.ConnDuplex) *flow.StreamConn {
+	st, _ := d.Conn.Conn.(*flow.StreamConn)
+	return st
 }
 
 // unidentified ends a connection whose handshake failed.

@@ -83,10 +83,16 @@ func (s *linkSet) enforce(own *ownState) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for h := range s.held {
-		p := own.port(h.port)
-		if p != nil && !p.Access.Decide(h.identity).Allowed {
-			h.up.Abort(flow.Denied)
-		}
+		h.enforce(own)
+	}
+}
+
+// enforce ends the connection if it is not allowed. Ports that are gone deny
+// nobody: what is on them ends by itself.
+func (h *holding) enforce(own *ownState) {
+	p := own.port(h.port)
+	if p != nil && !p.Access.Decide(h.identity).Allowed {
+		h.up.Abort(flow.Denied)
 	}
 }
 

@@ -68,13 +68,8 @@ func (o *outbound) requests(ctx context.Context, c *flow.Conn, fixed *destinatio
 			x.tunnel(ctx)
 			return
 		}
-		out := x.serve(ctx)
-		if out.Err != nil && out.Answered && !out.Told {
-			x.caller.Abort(out.Err.Reason)
-			return
-		}
-		if !out.Clean || !x.caller.Again() {
-			x.caller.Linger()
+		if out := x.serve(ctx); !out.Clean || !x.caller.Again() {
+			x.end(out)
 			return
 		}
 		c.Shrink()

@@ -232,6 +232,16 @@ func (x *outboundHTTP) lastTried() *balance.Endpoint[*instance] {
 	return x.tried[len(x.tried)-1]
 }
 
+// end closes the connection after its last answer, or cuts it where that
+// could not be given whole.
+func (x *outboundHTTP) end(out flow.Outcome) {
+	if out.Err != nil && !out.Told {
+		x.caller.Abort(out.Err.Reason)
+		return
+	}
+	x.caller.Linger()
+}
+
 // unreadable ends a connection whose next request could not be read. An end
 // between two requests is no failure.
 func (x *outboundHTTP) unreadable(err error) {

@@ -9,7 +9,7 @@ import (
 	"github.com/leno-mesh/leno/proxy/accept"
 	"github.com/leno-mesh/leno/proxy/balance"
 	"github.com/leno-mesh/leno/proxy/flow"
-	"github.com/leno-mesh/leno/proxy/http1"
+	"github.com/leno-mesh/leno/proxy/send"
 	"github.com/leno-mesh/leno/telemetry"
 )
 
@@ -36,6 +36,7 @@ type early struct {
 // protocol turned out to be HTTP.
 func (o *outbound) detect(ctx context.Context, c *flow.Conn, d *destination, r *resolved) (mesh.Protocol, *early, error) {
 	if r.Protocol == mesh.Opaque {
+		o.detected(accept.ByHint)
 		return mesh.Opaque, nil, nil
 	}
 	grace := accept.Grace
@@ -44,6 +45,9 @@ func (o *outbound) detect(ctx context.Context, c *flow.Conn, d *destination, r *
 	}
 	p, err := accept.Client(c, grace)
 	if err != nil || p != mesh.Detect {
+		if err == nil {
+			o.detected(accept.ByClient)
+		}
 		return p, nil, err
 	}
 	e, err := o.connect(ctx, r, true)
@@ -59,20 +63,29 @@ func (o *outbound) detect(ctx context.Context, c *flow.Conn, d *destination, r *
 }
 
 func (o *outbound) watch(c *flow.Conn, d *destination, e *early) (mesh.Protocol, *early, error) {
-	w := accept.NewWatch(c, e.up)
+	up := flow.NewConn(send.Conn(e.up), o.buffers)
+	w := accept.NewWatch(c, up)
 	p, by, err := w.Decide()
+	o.detected(by)
 	if err != nil || p == mesh.HTTP1 {
-		w.Forget()
-		e.ep.Neutral()
+		if w.Forget() && !e.ep.Peer.Adopt(e.up) {
+			_ = up.Close()
+		}
 		return p, nil, err
 	}
 	if by == accept.ByServer {
 		d.early.Store(int64(o.clock() + serverFirstMemory))
 	}
-	o.metrics.Counter("leno_detections_total", "Connections by what told their protocol.",
-		telemetry.Label{Name: "decided_by", Value: string(by)}).Add(1)
-	e.up = w.Opaque()
+	e.up = send.Direct(w.Opaque())
 	return p, e, nil
+}
+
+// detected counts a connection by what told its protocol.
+func (c *core) detected(by accept.DecidedBy) {
+	if by != "" {
+		c.metrics.Counter("leno_detections_total", "Connections by what told their protocol.",
+			telemetry.Label{Name: "decided_by", Value: string(by)}).Add(1)
+	}
 }
 
 // connect opens an opaque connection to one of the destination's endpoints.
@@ -172,50 +185,40 @@ func (o *outbound) failed(c *flow.Conn, err error) {
 	c.Abort()
 }
 
-// tunnel serves a request that turns its connection into an opaque one:
-// Upgrade, whose head travels as it is, and CONNECT, after which detection
-// begins anew inside.
+// tunnel serves a request that may turn its connection into an opaque one:
+// Upgrade, and CONNECT to a destination that is a proxy itself. The head
+// travels on an opaque stream; the other side finds out what it is. CONNECT to
+// this proxy begins detection anew inside.
 func (x *outboundHTTP) tunnel(ctx context.Context) {
 	if x.request.Form == flow.FormAuthority && x.fixed == nil {
 		x.connectMethod(ctx)
 		return
 	}
+	start := time.Now()
+	x.caller.Spoil() // whatever comes back, this is the connection's last request
 	r, err := x.route(ctx)
 	if err != nil {
-		x.fail(flow.AsError(err, flow.UnknownDestination), nil)
+		x.end(x.fail(flow.AsError(err, flow.UnknownDestination), nil))
 		return
 	}
-	_, set, failure := x.match(r)
+	timeout, set, failure := x.match(r)
 	if failure != nil {
-		x.fail(failure, nil)
+		x.end(x.fail(failure, nil))
 		return
 	}
 	e, err := x.connectTo(ctx, set, r.target.String(), false)
 	if err != nil {
-		x.fail(flow.AsError(err, flow.ConnectFailed), nil)
+		x.end(x.fail(flow.AsError(err, flow.ConnectFailed), nil))
 		return
 	}
-	if _, err := e.up.Write(rawHead(&x.request)); err != nil {
-		e.up.Abort(flow.PeerReset)
-		_ = e.up.Close()
-		x.conn.Abort()
+	t := send.NewTunnel(e.up, send.HTTPConfig{Limits: x.limits, Buffers: x.buffers})
+	out := x.finish(e.ep, x.relay.Run(x.caller, t, &x.request, timeout), start)
+	if !out.Switched {
+		x.end(out)
 		return
 	}
+	e.up = t.Duplex()
 	x.pipe(x.conn, e)
-}
-
-// rawHead writes the head with the per-hop fields that ask for the change of
-// protocol. Its body, if any, follows in the stream.
-func rawHead(r *flow.Request) []byte {
-	head := r.AppendHead(nil)
-	if r.Upgrade != "" {
-		head = http1.AppendField(head, "Connection", "Upgrade")
-		head = http1.AppendField(head, "Upgrade", r.Upgrade)
-	}
-	if r.Length < 0 {
-		head = http1.AppendField(head, "Transfer-Encoding", "chunked")
-	}
-	return http1.AppendEnd(head)
 }
 
 // connectMethod answers CONNECT as a forward proxy does, and treats what

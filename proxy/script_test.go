@@ -23,7 +23,7 @@ import (
 
 // patience is how long a step may take before the test gives up. No step
 // depends on it.
-const patience = 10 * time.Second
+const patience = 5 * time.Second
 
 // way is how a client reaches the application.
 type way struct {
@@ -105,6 +105,12 @@ func newTCPApp(t testing.TB) *tcpApp {
 	return a
 }
 
+func (a *tcpApp) accepted() int {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return len(a.conns)
+}
+
 // conn waits for the connection number n, counted from 0.
 func (a *tcpApp) conn(t testing.TB, n int) net.Conn {
 	t.Helper()
@@ -176,7 +182,7 @@ func play(t *testing.T, w way, text string) {
 		if p.pair == nil {
 			p.pair = proxytest.New(t, proxytest.Config{Apps: []netip.AddrPort{p.app.addr}})
 		}
-		if strings.HasPrefix(line, "C") && p.ends["C"] == nil {
+		if p.ends["C"] == nil {
 			p.ends["C"] = w.dial(t, p.pair)
 		}
 		if err := p.step(line); err != nil {
@@ -285,7 +291,7 @@ func readAnswer(r *bufio.Reader, status, reason string) error {
 	if _, err := io.ReadAll(resp.Body); err != nil {
 		return err
 	}
-	if got := resp.Header.Get("leno-reason"); got != reason || strconv.Itoa(resp.StatusCode) != status {
+	if got := resp.Header.Get("leno-reason"); got != strings.TrimPrefix(reason, "-") || strconv.Itoa(resp.StatusCode) != status {
 		return fmt.Errorf("got status %d and reason %q", resp.StatusCode, got)
 	}
 	return nil

@@ -27,6 +27,7 @@ const (
 	ByHint   DecidedBy = "hint"
 	ByClient DecidedBy = "client"
 	ByServer DecidedBy = "server"
+	ByEnd    DecidedBy = "end" // one side ended before it had said enough
 )
 
 // Classify says what a client's first bytes are: an HTTP protocol, Opaque, or
@@ -95,20 +96,19 @@ func ended(c *flow.Conn, err error) (mesh.Protocol, error) {
 // early, until the first bytes that are conclusive decide.
 type Watch struct {
 	client *flow.Conn
-	server flow.Duplex
+	server *flow.Conn
 
 	mu       sync.Mutex
 	protocol mesh.Protocol // guarded by mu
 	by       DecidedBy     // guarded by mu
 	decided  chan struct{} // closed under mu
 
-	held    []byte // what the server sent before the decision
-	heldErr error
-	done    chan struct{} // closed when the server's goroutine has stopped reading
+	serverErr error         // why the server's goroutine stopped reading, if it was an end
+	done      chan struct{} // closed when the server's goroutine has stopped reading
 }
 
 // NewWatch begins to watch. One of Opaque and Forget must end it.
-func NewWatch(client *flow.Conn, server flow.Duplex) *Watch {
+func NewWatch(client, server *flow.Conn) *Watch {
 	w := &Watch{client: client, server: server, decided: make(chan struct{}), done: make(chan struct{})}
 	go w.watchServer()
 	return w
@@ -123,27 +123,28 @@ func (w *Watch) decide(p mesh.Protocol, by DecidedBy) {
 	}
 	w.protocol, w.by = p, by
 	close(w.decided)
-	if by == ByServer {
+	if by != ByClient {
 		_ = w.client.SetReadDeadline(time.Unix(1, 0)) // wakes up Decide
 	}
 }
 
-// watchServer reads what the server says, holds it back while it decides
-// nothing, and stops at the decision with what it has.
+// watchServer reads what the server says, which stays in its buffer while it
+// decides nothing, and stops at the decision.
 func (w *Watch) watchServer() {
 	defer close(w.done)
-	buf := make([]byte, 4<<10)
-	for len(w.held) < maxHeld {
-		n, err := w.server.Read(buf)
-		w.held = append(w.held, buf[:n]...)
-		if conclusive(w.held) {
+	for len(w.server.Bytes()) < maxHeld {
+		err := w.server.Fill()
+		if conclusive(w.server.Bytes()) {
 			w.decide(mesh.Opaque, ByServer)
 		}
+		if isTimeout(err) {
+			return
+		}
 		if err != nil {
-			w.heldErr = err
+			w.serverErr = err
 			// A server that ends without a word is nobody's protocol: the
 			// client is told by the same end.
-			w.decide(mesh.Opaque, ByServer)
+			w.decide(mesh.Opaque, ByEnd)
 			return
 		}
 		select {
@@ -154,12 +155,16 @@ func (w *Watch) watchServer() {
 	}
 }
 
-// Decide reads the client until one side has decided. An error is the
-// client's end.
+// Decide reads the client until one side has decided. A client that ends its
+// direction without a word may still wait for the server's. An error is the
+// client's death.
 func (w *Watch) Decide() (mesh.Protocol, DecidedBy, error) {
 	p, err := Client(w.client, -1)
-	if err == nil {
+	switch {
+	case err == nil:
 		w.decide(p, ByClient)
+	case errors.Is(err, io.EOF):
+		w.decide(mesh.Opaque, ByEnd)
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -170,41 +175,28 @@ func (w *Watch) Decide() (mesh.Protocol, DecidedBy, error) {
 	return w.protocol, w.by, nil
 }
 
-// Opaque gives the server's end for an opaque connection: what was held comes
-// first. It must be piped from one goroutine for each direction.
-func (w *Watch) Opaque() flow.Duplex { return &watched{Duplex: w.server, watch: w} }
-
-// Forget gives the early way up. Unused says that nothing had been sent on it
-// in either direction.
-func (w *Watch) Forget() (unused bool) {
-	w.server.Abort(flow.ClientGone)
+// stop ends the watching goroutine.
+func (w *Watch) stop() {
+	_ = w.server.SetReadDeadline(time.Unix(1, 0))
 	<-w.done
+	_ = w.server.SetReadDeadline(time.Time{})
+}
+
+// Opaque gives the server's end for an opaque connection: what it said comes
+// first.
+func (w *Watch) Opaque() flow.ConnDuplex {
+	w.stop()
+	return flow.ConnDuplex{Conn: w.server}
+}
+
+// Forget gives the early way up. Where nothing had been said on it it is whole
+// and the caller's to use or to close; else it is closed.
+func (w *Watch) Forget() (unused bool) {
+	w.stop()
+	if len(w.server.Bytes()) == 0 && w.serverErr == nil {
+		return true
+	}
+	w.server.Abort()
 	_ = w.server.Close()
-	return len(w.held) == 0
-}
-
-// watched is the server's end with the held bytes in front.
-type watched struct {
-	flow.Duplex
-	watch *Watch
-	begun bool
-}
-
-// Read waits for the watching goroutine to stop, since two must not read at
-// once; its pending read gives the next bytes anyway.
-func (d *watched) Read(p []byte) (int, error) {
-	w := d.watch
-	if !d.begun {
-		<-w.done
-		d.begun = true
-	}
-	if len(w.held) > 0 {
-		n := copy(p, w.held)
-		w.held = w.held[n:]
-		return n, nil
-	}
-	if w.heldErr != nil {
-		return 0, w.heldErr
-	}
-	return d.Duplex.Read(p)
+	return false
 }

@@ -123,19 +123,23 @@ func (h *HTTP1) Respond(r *flow.Response, end bool) error {
 	if r.Status == 100 {
 		h.expects = false
 	}
-	if r.Status < 200 && h.minor == 0 {
+	if r.Status < 200 && !r.Switched && h.minor == 0 {
 		return nil
 	}
 	minor := min(uint8(r.Version), 1)
 	out := r.AppendHead(h.conn.Out(), minor)
-	if r.Status >= 200 {
+	switch {
+	case r.Upgrade != "":
+		out = http1.AppendField(out, "Connection", "Upgrade")
+		out = http1.AppendField(out, "Upgrade", r.Upgrade)
+	case r.Status >= 200 && !r.Switched:
 		out = h.frame(out, r, minor, end)
 	}
 	if r.Leno != "" {
 		out = http1.AppendField(out, "leno-reason", r.Leno)
 	}
 	h.conn.SetOut(http1.AppendEnd(out))
-	if end || r.Status < 200 {
+	if end || r.Status < 200 || r.Switched {
 		return h.conn.Flush()
 	}
 	return nil

@@ -2,7 +2,6 @@ package accept
 
 import (
 	"context"
-	"errors"
 	"io"
 
 	"github.com/leno-mesh/leno/proxy/flow"
@@ -119,11 +118,7 @@ func (s *Stream) Answer(fail flow.Reason) error {
 	return s.stream.WriteHead(s.message.Response(&r), true)
 }
 
-// Duplex gives the stream as one end of an opaque connection.
-func (s *Stream) Duplex() flow.Duplex { return flow.NewStreamDuplex(s.stream, false) }
-
-// Abandoned says whether the outbound side gave an undecided stream up.
-func Abandoned(err error) bool {
-	var e *link.StreamError
-	return errors.As(err, &e) && e.Remote && e.Code == http2.ErrCodeCancel
+// Conn gives the stream as one end of an opaque connection.
+func (s *Stream) Conn() *flow.StreamConn {
+	return flow.NewStreamConn(flow.NewStreamDuplex(s.stream, false))
 }

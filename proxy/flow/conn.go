@@ -19,6 +19,7 @@ type Conn struct {
 	in   []byte // in[r:w] is what was read and not consumed
 	r, w int
 	out  []byte
+	end  error // of reading, if it was not a deadline: it is told again
 	// BytesIn and BytesOut count what went through the buffers.
 	BytesIn, BytesOut uint64
 }
@@ -51,9 +52,16 @@ func (c *Conn) Fill() error {
 			return err
 		}
 	}
+	if c.end != nil {
+		return c.end
+	}
 	n, err := c.Conn.Read(c.in[c.w:])
 	c.w += n
 	c.BytesIn += uint64(n)
+	var late interface{ Timeout() bool }
+	if err != nil && (!errors.As(err, &late) || !late.Timeout()) {
+		c.end = err
+	}
 	if n > 0 {
 		return nil
 	}
@@ -157,6 +165,10 @@ func (c *Conn) CloseWrite() error {
 // Abort closes with a reset where the transport can, so that the other side
 // does not take a cut stream for a complete one.
 func (c *Conn) Abort() {
+	if a, ok := c.Conn.(interface{ Abort(r Reason) }); ok {
+		a.Abort(PeerReset)
+		return
+	}
 	if t, ok := c.Conn.(interface{ SetLinger(sec int) error }); ok {
 		_ = t.SetLinger(0)
 	}

@@ -28,7 +28,8 @@ func (r *Request) FromHTTP1(h *http1.Request) {
 		case http1.KindLeno:
 			continue
 		case http1.KindUpgrade:
-			if h.Upgrade {
+			// One with a body goes on as it is, without the wish.
+			if h.Upgrade && h.Body == http1.BodyNone {
 				r.Upgrade = View(f.Value)
 			}
 		case http1.KindTE:
@@ -47,10 +48,14 @@ func (r *Response) FromHTTP1(h *http1.Response) {
 	r.Status, r.Reason, r.Version = h.Status, View(h.Reason), Version(h.Minor)
 	r.Length = bodyLength(h.Body, h.Length)
 	r.UntilClose = h.Body == http1.BodyUntilClose
-	r.Canonical, r.Leno = false, ""
+	r.Canonical, r.Leno, r.Upgrade = false, "", ""
+	r.Switched = h.Upgrade || h.Tunnel
 	r.Fields = r.Fields[:0]
 	for i := range h.Fields {
 		f := &h.Fields[i]
+		if f.Kind == http1.KindUpgrade && h.Upgrade {
+			r.Upgrade = View(f.Value)
+		}
 		if !f.Hop() && f.Kind != http1.KindLeno {
 			r.Fields = append(r.Fields, Field{Name: View(f.Name), Value: View(f.Value)})
 		}

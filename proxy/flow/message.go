@@ -98,6 +98,10 @@ type Response struct {
 	Length int64
 	// UntilClose is true for a body that ends with its HTTP/1 connection.
 	UntilClose bool
+	// Switched says that what follows is no HTTP any more: after 101, whose
+	// Upgrade field is in Upgrade, and after 2xx to CONNECT.
+	Switched bool
+	Upgrade  string
 	// Leno is the reason's code when a proxy made this answer.
 	Leno string
 }

@@ -98,6 +98,12 @@ func splice(to io.Writer, r io.Reader) (n int64, err error, ok bool) { //nolint:
 			return n, err, true
 		}
 	}
+	if f.end != nil {
+		if errors.Is(f.end, io.EOF) {
+			return n, nil, true
+		}
+		return n, f.end, true
+	}
 	k, err := tc.ReadFrom(fc)
 	return n + k, err, true
 }
@@ -112,6 +118,9 @@ func (d ConnDuplex) Read(p []byte) (int, error) {
 		n := copy(p, b)
 		d.Consume(n)
 		return n, nil
+	}
+	if d.end != nil {
+		return 0, d.end // the kernel tells a reset only once
 	}
 	return d.Conn.Conn.Read(p)
 }

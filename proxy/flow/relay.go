@@ -40,6 +40,10 @@ type Outcome struct {
 	Answered bool
 	// Told is true when that answer was Leno's own, made by OnFailure.
 	Told bool
+	// Switched is true when the answer ended HTTP on this connection. The
+	// exchange was not given back: its connection is to be joined with the
+	// caller's.
+	Switched bool
 	// Again is true when nothing of the request was lost, so that Run may
 	// send it to another exchange. Forget must be called when it does not.
 	Again bool
@@ -58,6 +62,9 @@ func (x *Relay) Run(c Caller, ex Exchange, r *Request, timeout time.Duration) Ou
 		if out.Err != nil {
 			out.Err = Fail(why, out.Err)
 		}
+	}
+	if out.Switched {
+		return out
 	}
 	ex.Done(out.Clean && out.Err == nil)
 	if out.Err == nil || !out.Again {
@@ -116,7 +123,7 @@ func (x *Relay) answer(c Caller, ex Exchange, head bool) Outcome {
 		if err := ex.Receive(resp); err != nil {
 			return Outcome{Err: AsError(err, PeerReset)}
 		}
-		if resp.Status >= 200 {
+		if resp.Status >= 200 || resp.Switched {
 			break
 		}
 		if err := c.Respond(resp, false); err != nil {
@@ -124,6 +131,12 @@ func (x *Relay) answer(c Caller, ex Exchange, head bool) Outcome {
 		}
 	}
 	x.HeadAt = time.Now()
+	if resp.Switched {
+		if err := c.Respond(resp, false); err != nil {
+			return Outcome{Err: Fail(ClientGone, err), Answered: true}
+		}
+		return Outcome{Answered: true, Switched: true}
+	}
 	end := resp.Length == 0 || head
 	if err := c.Respond(resp, end); err != nil {
 		return Outcome{Err: Fail(ClientGone, err), Answered: true}

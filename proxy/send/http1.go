@@ -21,10 +21,12 @@ type httpConn struct {
 	verb   http1.Verb
 
 	probe     *probe
-	reused    bool      // it carried a request before this one
+	reused    bool      // it carried a request before this one, or was idle
+	adopted   bool      // nothing was ever said on it
 	idleUntil time.Time // when the server may close it, or zero
 	idleSince time.Time
 	keepAlive bool
+	tunnel    bool // the answer may end HTTP on this connection
 	pinned    bool // it authenticated its client by connection: never shared
 	// answered is true once a byte of the answer came.
 	answered bool
@@ -40,8 +42,12 @@ var (
 // Send is part of flow.Exchange.
 func (h *httpConn) Send(r *flow.Request, body []byte, end bool) error {
 	h.verb = http1.VerbOf(r.Method)
-	h.answered, h.keepAlive = false, true
+	h.answered, h.keepAlive, h.adopted = false, true, false
 	out := r.AppendHead(h.conn.Out())
+	if h.tunnel && r.Upgrade != "" {
+		out = http1.AppendField(out, "Connection", "Upgrade")
+		out = http1.AppendField(out, "Upgrade", r.Upgrade)
+	}
 	kind := http1.BodyLength
 	switch {
 	case r.Length < 0:
@@ -73,7 +79,7 @@ func (h *httpConn) Receive(r *flow.Response) error {
 			if err != nil {
 				return flow.Fail(h.pool.malformed(), err)
 			}
-			if n > 0 && h.parser.Upgrade {
+			if n > 0 && h.parser.Upgrade && !h.tunnel {
 				return flow.Fail(h.pool.malformed(), errUnasked)
 			}
 			if n > 0 && h.idleAnswer() {
@@ -204,6 +210,7 @@ func (h *httpConn) Done(clean bool) {
 		_ = h.conn.Close()
 	} else {
 		h.conn.Abort()
+		_ = h.conn.Close()
 	}
 	h.pool.closed(h)
 }

@@ -75,6 +75,16 @@ func (p *Peer) Connect(ctx context.Context, where, target string) (flow.Duplex, 
 	return openOpaque(ctx, l, where, target)
 }
 
+// Adopt takes back what Connect gave, if nothing was said on it. It says
+// whether it did.
+func (p *Peer) Adopt(d flow.Duplex) bool {
+	c, ok := d.(flow.ConnDuplex)
+	if ok = ok && p.http != nil; ok {
+		p.http.Adopt(c.Conn.Conn)
+	}
+	return ok
+}
+
 func openOpaque(ctx context.Context, l *link.Link, where, target string) (flow.Duplex, error) {
 	var m flow.Message
 	st, err := l.Open(m.Connect(where, target), false)

@@ -140,6 +140,36 @@ func (p *HTTP) put(h *httpConn) {
 	}
 }
 
+// Adopt keeps a connection that was opened for something else and on which
+// nothing was said, for the next request.
+func (p *HTTP) Adopt(c net.Conn) {
+	p.put(&httpConn{conn: flow.NewConn(c, p.Buffers), pool: p, adopted: true})
+}
+
+// Open gives a connection for something else than requests of a pool: a new
+// one, or one that was adopted and on which nothing was said yet.
+func (p *HTTP) Open(ctx context.Context) (net.Conn, error) {
+	if h := p.popUnused(); h != nil {
+		if h.usable(true) {
+			return h.conn.Conn, nil
+		}
+		_ = h.conn.Close()
+	}
+	return p.Dial(ctx)
+}
+
+func (p *HTTP) popUnused() *httpConn {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for i := len(p.idle) - 1; i >= 0; i-- {
+		if h := p.idle[i]; h.adopted {
+			p.idle = append(p.idle[:i], p.idle[i+1:]...)
+			return h
+		}
+	}
+	return nil
+}
+
 func (p *HTTP) closed(h *httpConn) { h.conn.Free() }
 
 // Trim closes the connections that have been idle for too long.

@@ -69,6 +69,10 @@ func (s *streamExchange) Receive(r *flow.Response) error {
 		s.ref.Reset(http2.ErrCodeProtocol, err.Error())
 		return flow.Fail(flow.BadResponse, err)
 	}
+	if r.Status == 101 {
+		s.ref.Reset(http2.ErrCodeProtocol, errUnasked.Error())
+		return flow.Fail(flow.BadResponse, errUnasked)
+	}
 	if r.Leno != "" {
 		if e := refusal(r.Leno); e != nil {
 			return e
