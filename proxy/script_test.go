@@ -105,12 +105,6 @@ func newTCPApp(t testing.TB) *tcpApp {
 	return a
 }
 
-func (a *tcpApp) accepted() int {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	return len(a.conns)
-}
-
 // conn waits for the connection number n, counted from 0.
 func (a *tcpApp) conn(t testing.TB, n int) net.Conn {
 	t.Helper()
