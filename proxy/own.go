@@ -76,6 +76,17 @@ func (o *own) apply(m *mesh.Inbound, pool func(mesh.Port) *send.HTTP) error {
 	return nil
 }
 
+// close closes the connections to the application that wait for requests.
+func (o *own) close() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if s := o.current.Load(); s != nil {
+		for _, p := range s.ports {
+			p.app.Close()
+		}
+	}
+}
+
 func (s *ownState) port(n uint16) *ownPort {
 	if s == nil {
 		return nil

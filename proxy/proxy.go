@@ -275,6 +275,8 @@ func (p *Proxy) Run(ctx context.Context) error {
 	})
 	err := group.Wait()
 	p.peers.Close()
+	p.core.own.close()
+	p.inbound.strangers.close()
 	if errors.Is(err, context.Canceled) {
 		err = nil
 	}

@@ -20,6 +20,15 @@ type strangers struct {
 	m  map[netip.AddrPort]*ownPort // guarded by mu
 }
 
+// close closes the connections that wait for requests.
+func (s *strangers) close() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, p := range s.m {
+		p.app.Close()
+	}
+}
+
 func (s *strangers) get(to netip.AddrPort) *ownPort {
 	s.mu.Lock()
 	defer s.mu.Unlock()

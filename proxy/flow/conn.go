@@ -58,8 +58,7 @@ func (c *Conn) Fill() error {
 	n, err := c.Conn.Read(c.in[c.w:])
 	c.w += n
 	c.BytesIn += uint64(n)
-	var late interface{ Timeout() bool }
-	if err != nil && (!errors.As(err, &late) || !late.Timeout()) {
+	if err != nil && !isTimeout(err) {
 		c.end = err
 	}
 	if n > 0 {
@@ -69,6 +68,11 @@ func (c *Conn) Fill() error {
 		err = io.ErrNoProgress
 	}
 	return err
+}
+
+func isTimeout(err error) bool {
+	var t interface{ Timeout() bool }
+	return errors.As(err, &t) && t.Timeout()
 }
 
 func (c *Conn) makeRoom() error {

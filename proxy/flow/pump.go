@@ -61,8 +61,7 @@ func (p *pump) rewind(c Caller, ex Exchange, k *kept) bool {
 	c.StopBody()
 	ex.Cancel(ClientGone)
 	<-p.done
-	var stopped interface{ Timeout() bool }
-	if p.readErr != nil && (!errors.As(p.readErr, &stopped) || !stopped.Timeout()) {
+	if p.readErr != nil && !isTimeout(p.readErr) {
 		return false
 	}
 	if k.over || len(c.Trailers()) > 0 {
