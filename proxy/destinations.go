@@ -34,6 +34,7 @@ type destination struct {
 	used    atomic.Int64               // clock of the last use, ns
 	early   atomic.Int64               // clock until which its server is known to speak first, ns
 	plain   atomic.Pointer[plainRoute] // where it goes when nobody knows it
+	waiting awaiting                   // requests that found no endpoint
 }
 
 // resolved is a destination as the control plane last described it, built
@@ -43,6 +44,7 @@ type resolved struct {
 	target mesh.Target
 	table  *route.Table
 	sets   []*balance.Set[*instance]
+	none   *counters // for what reached no endpoint
 }
 
 // instance is what the outbound side keeps for one endpoint of one
@@ -128,7 +130,8 @@ func (s *destinations) apply(m *mesh.Destination) error {
 	if err != nil {
 		return err
 	}
-	next := &resolved{Destination: m, target: m.Target, table: table, sets: make([]*balance.Set[*instance], len(m.Sets))}
+	next := s.resolved(m, table)
+	next.sets = make([]*balance.Set[*instance], len(m.Sets))
 	was := d.current.Load()
 	for i := range m.Sets {
 		set := was.set(m.Sets[i])
@@ -141,12 +144,17 @@ func (s *destinations) apply(m *mesh.Destination) error {
 		set.Update(s.clock(), m.Sets[i].Endpoints)
 	}
 	d.current.Store(next)
+	d.waiting.updated()
 	if was == nil {
 		close(d.ready)
 	} else {
 		d.early.Store(0) // what was remembered may not hold for the new answer
 	}
 	return nil
+}
+
+func (s *destinations) resolved(m *mesh.Destination, table *route.Table) *resolved {
+	return &resolved{Destination: m, target: m.Target, table: table, none: s.counters(m, mesh.Endpoint{})}
 }
 
 // set finds the live set of a backend in an earlier answer.

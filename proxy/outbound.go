@@ -50,7 +50,7 @@ func (o *outbound) connection(ctx context.Context, raw net.Conn, target mesh.Tar
 	case p == mesh.HTTP1:
 		o.requests(ctx, c, d)
 	default:
-		o.opaque(ctx, c, r, early)
+		o.opaque(ctx, c, d, r, early)
 	}
 }
 
@@ -86,7 +86,7 @@ func (x *outboundHTTP) serve(ctx context.Context) flow.Outcome {
 	if err != nil {
 		return x.fail(flow.AsError(err, flow.UnknownDestination), nil)
 	}
-	timeout, set, failure := x.match(r)
+	timeout, set, failure := x.match(ctx, r)
 	if failure != nil {
 		return x.fail(failure, nil)
 	}

@@ -33,6 +33,7 @@ type outboundHTTP struct {
 	fixed     *destination // where every request goes, or nil
 	authority string       // of the request before, when not fixed
 	last      *destination // where that went
+	at        *resolved    // where this one goes, or nil
 }
 
 func newOutboundHTTP(o *outbound, c *flow.Conn, fixed *destination) *outboundHTTP {
@@ -53,17 +54,27 @@ func (x *outboundHTTP) release() {
 }
 
 // route finds where the request goes.
-func (x *outboundHTTP) route(ctx context.Context) (*resolved, error) {
-	if x.fixed != nil {
-		return x.resolve(ctx, x.fixed)
-	}
-	x.origin()
-	if x.last == nil || x.request.Authority != x.authority {
-		if err := x.lookUp(); err != nil {
-			return nil, err
+func (x *outboundHTTP) route(ctx context.Context) (r *resolved, err error) {
+	x.at = nil
+	if x.fixed == nil {
+		x.origin()
+		if x.last == nil || x.request.Authority != x.authority {
+			if err := x.lookUp(); err != nil {
+				return nil, err
+			}
 		}
 	}
-	return x.resolve(ctx, x.last)
+	if r, err = x.resolve(ctx, x.destination()); err == nil {
+		x.at = r
+	}
+	return r, err
+}
+
+func (x *outboundHTTP) destination() *destination {
+	if x.fixed != nil {
+		return x.fixed
+	}
+	return x.last
 }
 
 // origin gives the request the form that servers expect: this is the proxy
@@ -113,8 +124,35 @@ func targetOf(authority string) (mesh.Target, error) {
 	return mesh.Target{Host: strings.Clone(host), Port: port}, nil
 }
 
-// match finds the rule and picks one of its backends.
-func (x *outboundHTTP) match(r *resolved) (time.Duration, *balance.Set[*instance], *flow.Error) {
+// match finds the rule and picks one of its backends. One that has no endpoint
+// now may get one soon.
+func (x *outboundHTTP) match(ctx context.Context, r *resolved) (time.Duration, *balance.Set[*instance], *flow.Error) {
+	timeout, set, e := x.matchNow(r)
+	if e != nil || len(set.All()) > 0 {
+		return timeout, set, e
+	}
+	return x.matchLater(ctx)
+}
+
+// matchLater is match for a destination that has no endpoint at the moment.
+func (x *outboundHTTP) matchLater(ctx context.Context) (timeout time.Duration, set *balance.Set[*instance], e *flow.Error) {
+	d := x.destination()
+	vain := d.waiting.wait(ctx, x.clock, func() bool {
+		r := d.current.Load()
+		if r == nil {
+			return false
+		}
+		x.at = r
+		timeout, set, e = x.matchNow(r)
+		return e != nil || len(set.All()) > 0
+	})
+	if vain != nil {
+		return 0, nil, vain
+	}
+	return timeout, set, e
+}
+
+func (x *outboundHTTP) matchNow(r *resolved) (time.Duration, *balance.Set[*instance], *flow.Error) {
 	rule, ok := r.table.Match(&x.request)
 	if !ok {
 		return 0, nil, flow.NotHanded(flow.NoRoute, nil)
@@ -207,12 +245,12 @@ func (x *outboundHTTP) finish(ep *balance.Endpoint[*instance], out flow.Outcome,
 func (x *outboundHTTP) fail(e *flow.Error, ep *balance.Endpoint[*instance]) flow.Outcome {
 	x.relay.Forget()
 	code := e.Reason.String()
-	if ep != nil {
-		h := ep.Peer.counters.HTTP()
-		h.Request()
-		h.Failed(code)
-		h.Response(e.Reason.Row().Status, -1, false, 0)
-	} else {
+	switch {
+	case ep != nil:
+		countFailed(ep.Peer.counters.HTTP(), e.Reason)
+	case x.at != nil:
+		countFailed(x.at.none.HTTP(), e.Reason)
+	default:
 		x.metrics.Failed(telemetry.Outbound, code)
 	}
 	x.log.Debug("request failed", "direction", "outbound", "reason", code, "authority", x.request.Authority, "error", e)
@@ -223,6 +261,13 @@ func (x *outboundHTTP) fail(e *flow.Error, ep *balance.Endpoint[*instance]) flow
 		return flow.Outcome{Err: flow.Fail(flow.ClientGone, err), Answered: true}
 	}
 	return flow.Outcome{Answered: true, Clean: true}
+}
+
+// countFailed counts a request that Leno answered itself.
+func countFailed(h *telemetry.HTTP, r flow.Reason) {
+	h.Request()
+	h.Failed(r.String())
+	h.Response(r.Row().Status, -1, false, 0)
 }
 
 func (x *outboundHTTP) lastTried() *balance.Endpoint[*instance] {

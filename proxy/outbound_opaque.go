@@ -50,7 +50,7 @@ func (o *outbound) detect(ctx context.Context, c *flow.Conn, d *destination, r *
 		}
 		return p, nil, err
 	}
-	e, err := o.connect(ctx, r, true)
+	e, err := o.connect(ctx, d, r, true)
 	if err != nil {
 		// The client may still speak HTTP and deserve an answer with a reason.
 		p, cerr := accept.Client(c, lastWords)
@@ -89,9 +89,19 @@ func (c *core) detected(by accept.DecidedBy) {
 }
 
 // connect opens an opaque connection to one of the destination's endpoints.
-func (o *outbound) connect(ctx context.Context, r *resolved, undecided bool) (*early, error) {
+func (o *outbound) connect(ctx context.Context, d *destination, r *resolved, undecided bool) (*early, error) {
 	if r.Default < 0 {
 		return nil, flow.NotHanded(flow.NoBackend, nil)
+	}
+	if len(r.sets[r.Default].All()) == 0 {
+		if e := d.waiting.wait(ctx, o.clock, func() bool {
+			if now := d.current.Load(); now != nil && now.Default >= 0 {
+				r = now
+			}
+			return len(r.sets[r.Default].All()) > 0
+		}); e != nil {
+			return nil, e
+		}
 	}
 	return o.connectTo(ctx, r.sets[r.Default], r.target.String(), undecided)
 }
@@ -127,10 +137,10 @@ func (o *outbound) connectTo(ctx context.Context, set *balance.Set[*instance], t
 }
 
 // opaque pipes a connection whose bytes are not looked at.
-func (o *outbound) opaque(ctx context.Context, c *flow.Conn, r *resolved, e *early) {
+func (o *outbound) opaque(ctx context.Context, c *flow.Conn, d *destination, r *resolved, e *early) {
 	if e == nil {
 		var err error
-		if e, err = o.connect(ctx, r, false); err != nil {
+		if e, err = o.connect(ctx, d, r, false); err != nil {
 			o.failed(c, err)
 			return
 		}
@@ -201,7 +211,7 @@ func (x *outboundHTTP) tunnel(ctx context.Context) {
 		x.end(x.fail(flow.AsError(err, flow.UnknownDestination), nil))
 		return
 	}
-	timeout, set, failure := x.match(r)
+	timeout, set, failure := x.match(ctx, r)
 	if failure != nil {
 		x.end(x.fail(failure, nil))
 		return
@@ -250,6 +260,6 @@ func (x *outboundHTTP) connectMethod(ctx context.Context) {
 	case p == mesh.HTTP1:
 		x.requests(ctx, x.conn, d)
 	default:
-		x.opaque(ctx, x.conn, r, e)
+		x.opaque(ctx, x.conn, d, r, e)
 	}
 }

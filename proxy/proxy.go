@@ -128,6 +128,9 @@ func (p *Proxy) outboundCounters(d *mesh.Destination, e mesh.Endpoint) *counters
 	}
 	if !edge.TLS {
 		edge.NoTLSReason = "not_meshed"
+		if !e.Addr.IsValid() {
+			edge.NoTLSReason = "unknown" // there was no endpoint
+		}
 	}
 	if own := p.core.own.inbound(); own != nil {
 		edge.ClientID = own.Identity

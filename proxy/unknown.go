@@ -95,7 +95,8 @@ func (o *outbound) plain(t mesh.Target, addrs []netip.Addr) (*plainRoute, error)
 	}
 	set := balance.NewSet(func(e mesh.Endpoint) *instance { return o.destinations.instance(m, e) }, (*instance).Leaving)
 	set.Update(o.clock(), m.Sets[0].Endpoints)
-	r := &resolved{Destination: m, target: t, table: table, sets: []*balance.Set[*instance]{set}}
+	r := o.destinations.resolved(m, table)
+	r.sets = []*balance.Set[*instance]{set}
 	return &plainRoute{r, o.clock() + lookupTTL}, nil
 }
 
