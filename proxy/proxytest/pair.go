@@ -32,7 +32,7 @@ type Pair struct {
 	Server   *Server
 
 	ClientMetrics *telemetry.Registry
-	ca            *identitytest.CA
+	CA            *identitytest.CA
 
 	mu      sync.Mutex
 	servers []*Server // guarded by mu
@@ -66,7 +66,7 @@ func New(t testing.TB, cfg Config) *Pair {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
-	p := &Pair{ca: identitytest.NewCA(t, TrustDomain), tune: cfg.Tune, targets: map[mesh.Target]bool{}}
+	p := &Pair{CA: identitytest.NewCA(t, TrustDomain), tune: cfg.Tune, targets: map[mesh.Target]bool{}}
 	p.ClientMetrics = telemetry.NewRegistry(telemetry.Config{})
 	for i, app := range cfg.Apps {
 		p.servers = append(p.servers, p.startServer(t, cfg, i, app))
@@ -90,7 +90,7 @@ func (p *Pair) startServer(t testing.TB, cfg Config, i int, app netip.AddrPort) 
 	s.Endpoint = mesh.Endpoint{Addr: app, Proxy: at, Identity: id, Workload: w, Name: string(w)}
 	var err error
 	s.Proxy, err = proxy.New(proxy.Config{
-		Inbound: at, Identity: p.ca.Source(t, id, w), Metrics: s.Metrics, Log: cfg.Log.With("proxy", string(w)),
+		Inbound: at, Identity: p.CA.Source(t, id, w), Metrics: s.Metrics, Log: cfg.Log.With("proxy", string(w)),
 		Watch: func(mesh.Target) {}, Unwatch: func(mesh.Target) {}, DrainTimeout: 5 * time.Second,
 	})
 	if err != nil {
@@ -111,7 +111,7 @@ func (p *Pair) startClient(t testing.TB, cfg Config) {
 	p.Client, err = proxy.New(proxy.Config{
 		Inbound: Free(t), Outbound: []netip.AddrPort{p.Outbound},
 		Upstreams: []proxy.Upstream{{Listen: p.Upstream, Target: mesh.Target{Host: "app.shop", Port: 80}}},
-		Identity:  p.ca.Source(t, id, "client"), Metrics: p.ClientMetrics, Log: cfg.Log.With("proxy", "client"),
+		Identity:  p.CA.Source(t, id, "client"), Metrics: p.ClientMetrics, Log: cfg.Log.With("proxy", "client"),
 		Watch: p.answer, Unwatch: func(mesh.Target) {}, DrainTimeout: time.Second,
 	})
 	if err != nil {
@@ -151,6 +151,22 @@ func (p *Pair) destination(t mesh.Target) *mesh.Destination {
 	}
 	return d
 }
+
+// Retune gives the client's proxy what it knows once more, changed by tune.
+func (p *Pair) Retune(t testing.TB, tune func(*mesh.Destination)) {
+	t.Helper()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.tune = tune
+	for target := range p.targets {
+		if err := p.Client.Destination(p.destination(target)); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// Servers are all instances of the service.
+func (p *Pair) Servers() []*Server { return p.servers }
 
 // Stop stops the server's proxy i as SIGTERM does.
 func (p *Pair) Stop(i int) { p.servers[i].stop() }
