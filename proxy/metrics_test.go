@@ -1,9 +1,11 @@
 package proxy_test
 
 import (
+	"runtime"
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/leno-mesh/leno/telemetry"
 )
@@ -34,4 +36,17 @@ lines:
 		total += int(n)
 	}
 	return total
+}
+
+// counted waits for a metric to reach want, which it does a moment after the
+// answer, and fails if it is something else then.
+func counted(t testing.TB, r *telemetry.Registry, metric string, want int, labels ...string) {
+	t.Helper()
+	got := sum(t, r, metric, labels...)
+	for end := time.Now().Add(patience); got < want && time.Now().Before(end); got = sum(t, r, metric, labels...) {
+		runtime.Gosched()
+	}
+	if got != want {
+		t.Errorf("%s%v is %d, want %d", metric, labels, got, want)
+	}
 }

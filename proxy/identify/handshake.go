@@ -4,7 +4,9 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"io"
 	"net"
+	"os"
 	"time"
 
 	"github.com/leno-mesh/leno/identity"
@@ -78,13 +80,15 @@ func reason(err error) flow.Reason {
 			return flow.PeerCertificate
 		}
 	}
+	var network *net.OpError
 	var alert tls.AlertError
-	if errors.As(err, &alert) {
+	switch {
+	case errors.As(err, &alert): // some come wrapped in a network error
 		return flow.PeerCertificate
-	}
-	var timeout interface{ Timeout() bool }
-	if errors.As(err, &timeout) && timeout.Timeout() {
+	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, os.ErrDeadlineExceeded):
 		return flow.ConnectTimeout
+	case errors.As(err, &network), errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, context.Canceled):
+		return flow.ConnectFailed
 	}
-	return flow.ConnectFailed
+	return flow.PeerCertificate // the handshake itself: no certificate, another protocol
 }
