@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 
 	"github.com/leno-mesh/leno/mesh"
@@ -109,13 +110,30 @@ func TestDrain(t *testing.T) {
 	counted(t, p.ClientMetrics, "response_total", sent, `classification="success"`)
 }
 
+// refusing gives an address at which nobody listens and nobody else can.
+func refusing(t *testing.T) netip.AddrPort {
+	fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = syscall.Close(fd) })
+	if err := syscall.Bind(fd, &syscall.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}); err != nil {
+		t.Fatal(err)
+	}
+	at, err := syscall.Getsockname(fd)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), uint16(at.(*syscall.SockaddrInet4).Port))
+}
+
 // TestInstanceDown has one of two applications refuse connections, which no
 // request of any kind notices.
 func TestInstanceDown(t *testing.T) {
 	for _, k := range kinds {
 		t.Run(k.name, func(t *testing.T) {
 			p := proxytest.New(t, proxytest.Config{
-				Apps: []netip.AddrPort{proxytest.Free(t), appAt(t, echo)},
+				Apps: []netip.AddrPort{refusing(t), appAt(t, echo)},
 				Tune: func(d *mesh.Destination) { // so that the first one is asked first
 					if len(d.Sets) > 0 {
 						d.Sets[0].Endpoints[1].State = mesh.Draining

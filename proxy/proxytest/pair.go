@@ -32,12 +32,16 @@ type Pair struct {
 	Server   *Server
 
 	ClientMetrics *telemetry.Registry
-	CA            *identitytest.CA
+	// Asked is closed when the client's proxy has its first answer about a
+	// destination.
+	Asked chan struct{}
+	CA    *identitytest.CA
 
 	mu      sync.Mutex
 	servers []*Server // guarded by mu
 	tune    func(*mesh.Destination)
 	targets map[mesh.Target]bool
+	asked   sync.Once
 }
 
 // Server is one instance of the service with its proxy.
@@ -66,7 +70,7 @@ func New(t testing.TB, cfg Config) *Pair {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
-	p := &Pair{CA: identitytest.NewCA(t, TrustDomain), tune: cfg.Tune, targets: map[mesh.Target]bool{}}
+	p := &Pair{CA: identitytest.NewCA(t, TrustDomain), tune: cfg.Tune, targets: map[mesh.Target]bool{}, Asked: make(chan struct{})}
 	p.ClientMetrics = telemetry.NewRegistry(telemetry.Config{})
 	for i, app := range cfg.Apps {
 		p.servers = append(p.servers, p.startServer(t, cfg, i, app))
@@ -129,11 +133,13 @@ func (p *Pair) startClient(t testing.TB, cfg Config) {
 
 // answer plays the control plane for one target.
 func (p *Pair) answer(t mesh.Target) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.targets[t] = true
-	d := p.destination(t)
-	go func() { _ = p.Client.Destination(d) }()
+	go func() {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		p.targets[t] = true
+		_ = p.Client.Destination(p.destination(t))
+		p.asked.Do(func() { close(p.Asked) })
+	}()
 }
 
 func (p *Pair) destination(t mesh.Target) *mesh.Destination {
