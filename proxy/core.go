@@ -19,6 +19,7 @@ type core struct {
 	metrics  *telemetry.Registry
 	access   telemetry.AccessLog
 	limits   http1.Limits
+	grace    time.Duration // see Config.Grace
 	own      *own
 	started  time.Time
 	draining atomic.Bool

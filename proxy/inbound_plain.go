@@ -146,7 +146,7 @@ func (i *inbound) detect(ctx context.Context, c *flow.Conn, from *caller, port *
 	if port.Protocol == mesh.Opaque {
 		return mesh.Opaque, nil, nil
 	}
-	p, err := accept.Client(c, accept.Grace)
+	p, err := accept.Client(c, i.grace)
 	if err != nil || p != mesh.Detect {
 		return p, nil, err
 	}

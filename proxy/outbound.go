@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"context"
+	"errors"
 	"net"
 	"net/netip"
 	"time"
@@ -28,9 +29,7 @@ func (o *outbound) connection(ctx context.Context, raw net.Conn, target mesh.Tar
 	defer c.Free()
 	defer c.Close()
 	if target == (mesh.Target{}) {
-		if p, err := accept.Client(c, -1); err == nil && p == mesh.HTTP1 {
-			o.requests(ctx, c, nil)
-		}
+		o.forward(ctx, c)
 		return
 	}
 	d, err := o.destinations.acquire(target)
@@ -53,6 +52,20 @@ func (o *outbound) connection(ctx context.Context, raw net.Conn, target mesh.Tar
 		o.opaque(ctx, c, d, r, early)
 	}
 }
+
+// forward serves a connection whose requests must name where they go.
+func (o *outbound) forward(ctx context.Context, c *flow.Conn) {
+	switch p, err := accept.Client(c, -1); {
+	case err != nil:
+		c.Abort()
+	case p == mesh.HTTP1:
+		o.requests(ctx, c, nil)
+	default:
+		o.failed(c, flow.Fail(flow.BadRequest, errNoTarget))
+	}
+}
+
+var errNoTarget = errors.New("only HTTP/1 requests and CONNECT say where they go; use an upstream for other protocols")
 
 // requests is the loop of one HTTP/1 connection.
 func (o *outbound) requests(ctx context.Context, c *flow.Conn, fixed *destination) {

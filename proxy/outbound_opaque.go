@@ -39,7 +39,7 @@ func (o *outbound) detect(ctx context.Context, c *flow.Conn, d *destination, r *
 		o.detected(accept.ByHint)
 		return mesh.Opaque, nil, nil
 	}
-	grace := accept.Grace
+	grace := o.grace
 	if o.clock() < time.Duration(d.early.Load()) {
 		grace = 0
 	}

@@ -60,6 +60,9 @@ type Config struct {
 	Log      *slog.Logger
 	Limits   http1.Limits
 	Link     link.Config
+	// Grace is how long a client may say nothing before the way to the server
+	// is opened early. Default accept.Grace.
+	Grace time.Duration
 	// MaxConns bounds the connections of each listener. Default 16384.
 	MaxConns int
 	// DrainTimeout bounds the time from the end of Run's context to the end
@@ -85,13 +88,16 @@ func New(cfg Config) (*Proxy, error) {
 	if cfg.MaxConns == 0 {
 		cfg.MaxConns = defaultMaxConns
 	}
+	if cfg.Grace == 0 {
+		cfg.Grace = accept.Grace
+	}
 	if cfg.DrainTimeout == 0 {
 		cfg.DrainTimeout = defaultDrain
 	}
 	p := &Proxy{cfg: cfg}
 	p.core = &core{
 		log: cfg.Log, buffers: &flow.Buffers{}, metrics: cfg.Metrics, access: cfg.Access,
-		limits: cfg.Limits, own: newOwn(), started: time.Now(), ports: ownPorts(cfg),
+		limits: cfg.Limits, grace: cfg.Grace, own: newOwn(), started: time.Now(), ports: ownPorts(cfg),
 		listens: map[netip.Addr]bool{cfg.Inbound.Addr(): true},
 	}
 	sessions := tls.NewLRUClientSessionCache(1024)

@@ -68,6 +68,8 @@ func answerFor(code string) string {
 		return AnswerDenied
 	case WrongWorkload.String():
 		return AnswerWrongWorkload
+	case AppReset.String(), AppBadResponse.String(), PeerReset.String(), Timeout.String(), ClientGone.String():
+		return AnswerFailed // the application may have seen it
 	}
 	return AnswerRefused
 }
@@ -122,6 +124,9 @@ func (r *Request) FromFields(fields []Field, end bool) (where string, err error)
 		return "", errNoWhere
 	}
 	if end {
+		if r.Length > 0 {
+			return "", ErrLength // the next request would be read as its body
+		}
 		r.Length = 0
 	}
 	r.Head = r.Method == "HEAD"
@@ -157,6 +162,8 @@ func (r *Response) FromFields(fields []Field, end bool) error {
 			r.Status, _ = strconv.Atoi(v.Value)
 		case v.Name == FieldReason:
 			r.Leno = v.Value
+		case v.Name == FieldAnswer:
+			r.Answer = v.Value
 		case v.Name == FieldForm:
 			f = parseForm(v.Value)
 		case v.Name[0] == ':' || ours(v.Name):

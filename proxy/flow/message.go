@@ -104,6 +104,9 @@ type Response struct {
 	Upgrade  string
 	// Leno is the reason's code when a proxy made this answer.
 	Leno string
+	// Answer is what the peer's proxy said became of the request, on a link
+	// and where that proxy made the answer.
+	Answer string
 }
 
 // SaysLength says whether a reader of HTTP/1 can tell that this answer, which

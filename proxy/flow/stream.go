@@ -24,6 +24,7 @@ const (
 	AnswerRefused       = "refused"
 	AnswerDenied        = "denied"
 	AnswerWrongWorkload = "wrong-workload"
+	AnswerFailed        = "failed"
 )
 
 // Mode says what a stream of a link carries.

@@ -7,7 +7,9 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"os"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -16,6 +18,10 @@ import (
 	"github.com/leno-mesh/leno/proxy"
 	"github.com/leno-mesh/leno/telemetry"
 )
+
+// testGrace is long enough for a client on a busy machine: a test that is not
+// about servers that speak first must not meet the early way by chance.
+const testGrace = 300 * time.Millisecond
 
 // TrustDomain is that of every pair.
 const TrustDomain = mesh.TrustDomain("test.leno")
@@ -95,7 +101,7 @@ func (p *Pair) startServer(t testing.TB, cfg Config, i int, app netip.AddrPort) 
 	var err error
 	s.Proxy, err = proxy.New(proxy.Config{
 		Inbound: at, Identity: p.CA.Source(t, id, w), Metrics: s.Metrics, Log: cfg.Log.With("proxy", string(w)),
-		Watch: func(mesh.Target) {}, Unwatch: func(mesh.Target) {}, DrainTimeout: 5 * time.Second,
+		Watch: func(mesh.Target) {}, Unwatch: func(mesh.Target) {}, Grace: testGrace, DrainTimeout: 5 * time.Second,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -116,7 +122,7 @@ func (p *Pair) startClient(t testing.TB, cfg Config) {
 		Inbound: Free(t), Outbound: []netip.AddrPort{p.Outbound},
 		Upstreams: []proxy.Upstream{{Listen: p.Upstream, Target: mesh.Target{Host: "app.shop", Port: 80}}},
 		Identity:  p.CA.Source(t, id, "client"), Metrics: p.ClientMetrics, Log: cfg.Log.With("proxy", "client"),
-		Watch: p.answer, Unwatch: func(mesh.Target) {}, DrainTimeout: time.Second,
+		Watch: p.answer, Unwatch: func(mesh.Target) {}, Grace: testGrace, DrainTimeout: time.Second,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -177,10 +183,16 @@ func (p *Pair) Servers() []*Server { return p.servers }
 // Stop stops the server's proxy i as SIGTERM does.
 func (p *Pair) Stop(i int) { p.servers[i].stop() }
 
-// Free gives a loopback address with a port that nobody uses.
+// free counts the addresses that were given out.
+var free atomic.Uint32 //nolint:gochecknoglobals // addresses are the process's, not a test's
+
+// Free gives a loopback address that nobody else uses, with a port. It is not
+// 127.0.0.1, where the kernel may give the port to a connection meanwhile.
 func Free(t testing.TB) netip.AddrPort {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	n := free.Add(1)
+	a := netip.AddrFrom4([4]byte{127, byte(128 + os.Getpid()%100), byte(n / 250), byte(1 + n%250)})
+	l, err := net.Listen("tcp", netip.AddrPortFrom(a, 0).String())
 	if err != nil {
 		t.Fatal(err)
 	}

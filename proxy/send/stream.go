@@ -73,8 +73,8 @@ func (s *streamExchange) Receive(r *flow.Response) error {
 		s.ref.Reset(http2.ErrCodeProtocol, errUnasked.Error())
 		return flow.Fail(flow.BadResponse, errUnasked)
 	}
-	if r.Leno != "" {
-		if e := refusal(r.Leno); e != nil {
+	if r.Answer != "" || r.Leno != "" {
+		if e := refusal(r); e != nil {
 			return e
 		}
 	}
@@ -83,15 +83,20 @@ func (s *streamExchange) Receive(r *flow.Response) error {
 
 // refusal says which of the answers that the peer's proxy made are to be
 // treated as failures of the endpoint rather than as the answer.
-func refusal(code string) *flow.Error {
-	switch reason := flow.ParseReason(code); reason {
-	case flow.WrongWorkload, flow.PortNotServed, flow.AppRefused, flow.AppTimeout, flow.Draining, flow.Overloaded:
+func refusal(r *flow.Response) *flow.Error {
+	reason := flow.ParseReason(r.Leno)
+	switch r.Answer {
+	case flow.AnswerRefused:
+		if reason == flow.BadRequest {
+			return nil // it would be one everywhere
+		}
 		return &flow.Error{Reason: reason, NotHanded: true, Remote: true}
-	case flow.AppReset, flow.AppBadResponse:
+	case flow.AnswerWrongWorkload:
+		return &flow.Error{Reason: flow.WrongWorkload, NotHanded: true, Remote: true}
+	case flow.AnswerFailed:
 		return &flow.Error{Reason: reason, Remote: true}
-	default:
-		return nil
 	}
+	return nil
 }
 
 // failed turns the end of the stream into a reason.
