@@ -98,7 +98,7 @@ func TestForeignPeers(t *testing.T) {
 			key := identitytest.Key(t)
 			template := tt.ca.Template(t, id, "client")
 			tt.spoil(template)
-			cfg := &tls.Config{InsecureSkipVerify: true, NextProtos: []string{tt.alpn}, MinVersion: tls.VersionTLS13} //nolint:gosec // the server's check is tested
+			cfg := &tls.Config{InsecureSkipVerify: true, NextProtos: []string{tt.alpn}, MinVersion: tls.VersionTLS13}
 			if !tt.none {
 				cfg.Certificates = []tls.Certificate{{Certificate: tt.ca.Chain(t, template, &key.PublicKey), PrivateKey: key}}
 			}

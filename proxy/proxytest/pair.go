@@ -184,7 +184,7 @@ func (p *Pair) Servers() []*Server { return p.servers }
 func (p *Pair) Stop(i int) { p.servers[i].stop() }
 
 // free counts the addresses that were given out.
-var free atomic.Uint32 //nolint:gochecknoglobals // addresses are the process's, not a test's
+var free atomic.Uint32
 
 // Free gives a loopback address that nobody else uses, with a port. It is not
 // 127.0.0.1, where the kernel may give the port to a connection meanwhile.
