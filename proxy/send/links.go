@@ -97,6 +97,7 @@ func (l *links) dial() *dialAttempt {
 
 // connect opens one link and runs it to its end.
 func (l *links) connect(d *dialAttempt) {
+	l.peer.peers.keep(l.peer)
 	ctx, cancel := context.WithTimeout(l.peer.peers.ctx, linkTimeout)
 	o, err := l.handshake(ctx)
 	cancel()
@@ -141,6 +142,12 @@ func (l *links) handshake(ctx context.Context) (*openLink, error) {
 	}
 	now := time.Now()
 	return &openLink{link.NewClient(secured, s.Link), now.Add(until.Sub(now) * 4 / 5)}, nil
+}
+
+func (l *links) empty() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.open) == 0 && l.dialing == nil
 }
 
 func (l *links) remove(o *openLink) {

@@ -17,6 +17,7 @@ import (
 // connections to an endpoint that has none. It is safe for concurrent use.
 type Peer struct {
 	endpoint mesh.Endpoint
+	key      peerKey
 	peers    *Peers
 	http     *HTTP // of an unmeshed endpoint
 	links    *links
@@ -182,13 +183,17 @@ func (s *Peers) Get(e mesh.Endpoint) *Peer {
 	if p := s.peers[key]; p != nil {
 		return p
 	}
-	p := &Peer{endpoint: e, peers: s}
+	p := &Peer{endpoint: e, peers: s, key: key}
+	p.touch()
 	if e.Meshed() {
 		p.links = &links{peer: p}
 	} else {
 		cfg := s.HTTP
 		cfg.Buffers = s.Buffers
-		cfg.Dial = func(ctx context.Context) (net.Conn, error) { return s.Dial(ctx, e.Addr) }
+		cfg.Dial = func(ctx context.Context) (net.Conn, error) {
+			s.keep(p)
+			return s.Dial(ctx, e.Addr)
+		}
 		p.http = NewHTTP(cfg)
 	}
 	s.peers[key] = p
@@ -200,7 +205,11 @@ func (s *Peers) Get(e mesh.Endpoint) *Peer {
 func (s *Peers) Tend(now time.Time) {
 	s.mu.Lock()
 	all := make([]*Peer, 0, len(s.peers))
-	for _, p := range s.peers {
+	for key, p := range s.peers {
+		if p.forgotten(now) {
+			delete(s.peers, key)
+			continue
+		}
 		all = append(all, p)
 	}
 	s.mu.Unlock()
@@ -210,6 +219,31 @@ func (s *Peers) Tend(now time.Time) {
 		} else {
 			p.links.tend(now)
 		}
+	}
+}
+
+// peerIdle is how long a peer is known that nothing is open to.
+const peerIdle = 5 * time.Minute
+
+// forgotten says whether the peer may go: endpoints come and go, and their
+// addresses with them. Whoever still holds it may use it again; see keep.
+func (p *Peer) forgotten(now time.Time) bool {
+	if now.Unix()-p.used.Load() < int64(peerIdle/time.Second) {
+		return false
+	}
+	if p.http != nil {
+		return p.http.empty()
+	}
+	return p.links.empty()
+}
+
+// keep has a peer looked after that is about to open a connection and that
+// may have been forgotten.
+func (s *Peers) keep(p *Peer) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.peers[p.key] == nil {
+		s.peers[p.key] = p
 	}
 }
 

@@ -193,6 +193,12 @@ func (p *HTTP) Trim(now time.Time) {
 	}
 }
 
+func (p *HTTP) empty() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return len(p.idle) == 0
+}
+
 // Close closes the idle connections; those in use end with their request.
 func (p *HTTP) Close() {
 	p.mu.Lock()
