@@ -1,6 +1,7 @@
 package flow
 
 import (
+	"errors"
 	"io"
 	"net"
 	"strings"
@@ -257,5 +258,65 @@ func TestWriterHoldsLength(t *testing.T) {
 	w.Start(c, http1.BodyLength, 3)
 	if err := w.Write([]byte("abc"), true); err != nil {
 		t.Errorf("right: %v", err)
+	}
+}
+
+// TestHostileTrailers writes trailers as a hostile peer may send them on a
+// link: none may begin another message or change this one's framing.
+func TestHostileTrailers(t *testing.T) {
+	tests := []struct {
+		field Field
+		want  string
+		err   error
+	}{
+		{Field{Name: "x-sum", Value: "9"}, "0\r\nx-sum: 9\r\n\r\n", nil},
+		{Field{Name: "leno-later", Value: "1"}, "0\r\n\r\n", nil},
+		{Field{Name: "x", Value: "a\r\n\r\nGET /evil HTTP/1.1"}, "", ErrTrailer},
+		{Field{Name: "x\r\ny", Value: "a"}, "", ErrTrailer},
+		{Field{Name: "x: y", Value: "a"}, "", ErrTrailer},
+		{Field{Name: "", Value: "a"}, "", ErrTrailer},
+		{Field{Name: "content-length", Value: "5"}, "", ErrTrailer},
+		{Field{Name: "transfer-encoding", Value: "chunked"}, "", ErrTrailer},
+		{Field{Name: "host", Value: "evil"}, "", ErrTrailer},
+		{Field{Name: "connection", Value: "close"}, "", ErrTrailer},
+	}
+	for _, tt := range tests {
+		a, b := net.Pipe()
+		got := make(chan string)
+		go func() {
+			all, _ := io.ReadAll(b)
+			got <- string(all)
+		}()
+		var w HTTP1Writer
+		w.Start(NewConn(a, &Buffers{}), http1.BodyChunked, 0)
+		if err := w.Finish([]Field{tt.field}); !errors.Is(err, tt.err) {
+			t.Errorf("%q: %v, want %v", tt.field.Name, err, tt.err)
+		}
+		a.Close()
+		if s := <-got; s != tt.want {
+			t.Errorf("%q wrote %q, want %q", tt.field.Name, s, tt.want)
+		}
+		b.Close()
+	}
+}
+
+// TestLengthAgainstEnd refuses a request that says a length and ends with its
+// head: the application would read the next request as the body.
+func TestLengthAgainstEnd(t *testing.T) {
+	head := func(length string) []Field {
+		return []Field{
+			{Name: ":method", Value: "POST"}, {Name: ":scheme", Value: "http"}, {Name: ":authority", Value: "a"},
+			{Name: ":path", Value: "/"}, {Name: FieldLink, Value: "w"}, {Name: "content-length", Value: length},
+		}
+	}
+	var r Request
+	if _, err := r.FromFields(head("5"), true); !errors.Is(err, ErrLength) {
+		t.Errorf("five bytes that never come: %v", err)
+	}
+	if _, err := r.FromFields(head("0"), true); err != nil || r.Length != 0 {
+		t.Errorf("none: %v", err)
+	}
+	if _, err := r.FromFields(head("5"), false); err != nil || r.Length != 5 {
+		t.Errorf("five to come: %v", err)
 	}
 }

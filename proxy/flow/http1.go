@@ -232,13 +232,30 @@ func (w *HTTP1Writer) put(p []byte) error {
 // Flush is part of Sink.
 func (w *HTTP1Writer) Flush() error { return w.conn.Flush() }
 
-// Finish is part of Sink. Where trailers cannot be said they are dropped.
+// ErrTrailer says that a trailer cannot be written: it is no field, or one that
+// frames or routes a message and may not come behind it (RFC 9110, section
+// 6.5.1).
+var ErrTrailer = errors.New("a trailer field is malformed or may not be a trailer")
+
+// Finish is part of Sink. Where trailers cannot be said they are dropped. What
+// comes from a peer is judged here, before it becomes bytes: a line end in a
+// value would begin another message.
 func (w *HTTP1Writer) Finish(trailers []Field) error {
 	if w.mode != framedChunked {
 		return w.Write(nil, true)
 	}
 	out := http1.AppendLastChunk(w.conn.Out())
-	for _, f := range trailers {
+	for i := range trailers {
+		f := &trailers[i]
+		if !http1.ValidToken(f.Name) || !http1.ValidText(f.Value) {
+			return ErrTrailer
+		}
+		switch kind := http1.KindOf(f.Name); {
+		case kind == http1.KindLeno:
+			continue // between proxies only
+		case !kind.Trailer():
+			return ErrTrailer
+		}
 		out = http1.AppendField(out, f.Name, f.Value)
 	}
 	w.conn.SetOut(http1.AppendEnd(out))

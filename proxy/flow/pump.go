@@ -24,12 +24,12 @@ func startPump(c Caller, ex Exchange, keep *kept) *pump {
 	}
 	go func() {
 		defer close(p.done)
-		p.readErr, p.writeErr = copyBody(&finishMark{ex, &p.finishing}, from)
+		p.readErr, p.writeErr = copyBody(&finishMark{ex, &p.finishing}, from, nil)
 		// Where the body broke off or is not what its head promised, the
 		// answer must not be waited for.
 		var malformed http1.Error
 		switch {
-		case errors.As(p.readErr, &malformed), errors.Is(p.writeErr, ErrLength):
+		case errors.As(p.readErr, &malformed), errors.Is(p.writeErr, ErrLength), errors.Is(p.writeErr, ErrTrailer):
 			ex.Cancel(BadRequest)
 		case p.readErr != nil:
 			ex.Cancel(ClientGone)

@@ -138,16 +138,19 @@ func (x *Relay) answer(c Caller, ex Exchange, head bool) Outcome {
 		return Outcome{Answered: true, Switched: true}
 	}
 	end := resp.Length == 0 || head
+	if end {
+		x.received()
+	}
 	if err := c.Respond(resp, end); err != nil {
 		return Outcome{Err: Fail(ClientGone, err), Answered: true}
 	}
 	if end {
 		return Outcome{Answered: true, Clean: true}
 	}
-	switch readErr, writeErr := copyBody(c, ex); {
+	switch readErr, writeErr := copyBody(c, ex, x); {
 	case readErr != nil:
 		return Outcome{Err: AsError(readErr, PeerReset), Answered: true}
-	case errors.Is(writeErr, ErrLength):
+	case errors.Is(writeErr, ErrLength), errors.Is(writeErr, ErrTrailer):
 		return Outcome{Err: Fail(BadResponse, writeErr), Answered: true}
 	case writeErr != nil:
 		return Outcome{Err: Fail(ClientGone, writeErr), Answered: true}
@@ -156,8 +159,9 @@ func (x *Relay) answer(c Caller, ex Exchange, head bool) Outcome {
 }
 
 // copyBody moves a body to its end. It says which side failed: reading it or
-// writing it.
-func copyBody(to Sink, from Body) (readErr, writeErr error) {
+// writing it. The relay, where it is an answer's body, is told when all of it
+// has been read.
+func copyBody(to Sink, from Body, x *Relay) (readErr, writeErr error) {
 	for {
 		if from.Waits() {
 			if err := to.Flush(); err != nil {
@@ -171,6 +175,9 @@ func copyBody(to Sink, from Body) (readErr, writeErr error) {
 				return nil, err
 			}
 		case errors.Is(err, io.EOF):
+			if x != nil {
+				x.received()
+			}
 			return nil, writeLast(to, p, from.Trailers())
 		default:
 			return err, nil
@@ -242,6 +249,15 @@ func (x *Relay) interrupt(why Reason) {
 		x.why = why
 		x.current.Cancel(why)
 	}
+}
+
+// received says that the exchange has given its whole answer: there is nothing
+// left to interrupt. A caller that goes away as soon as it has the last byte,
+// which is about to be written, must not look like one that gave up.
+func (x *Relay) received() {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.current = nil
 }
 
 // finish ends the time for interruptions and says whether there was one.

@@ -152,7 +152,7 @@ func (c *Chunks) readTrailers(b []byte) (int, error) {
 	}
 	for i := range c.trailers {
 		f := &c.trailers[i]
-		if f.hop || f.Kind == KindHost || f.Kind == KindContentLength || f.Kind == KindTrailer {
+		if f.hop || !f.Kind.Trailer() {
 			return 0, Error{Kind: ErrBadTrailer}
 		}
 	}

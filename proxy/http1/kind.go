@@ -35,6 +35,13 @@ func (k Kind) Hop() bool {
 	return false
 }
 
+// Trailer reports whether fields of this kind may come behind a body: none that
+// frames or routes a message may, nor those that belong to one connection
+// (RFC 9110, section 6.5.1).
+func (k Kind) Trailer() bool {
+	return !k.Hop() && k != KindHost && k != KindContentLength && k != KindTrailer
+}
+
 // KindOf recognises a field name in any case. Name must be a token.
 func KindOf[S ~string | ~[]byte](name S) Kind {
 	if len(name) > 5 && fold(name[:4], "leno") && (name[4] == '-' || name[4] == '_') {

@@ -20,6 +20,7 @@ type streamExchange struct {
 	stream  *link.Stream
 	ref     link.Ref
 	message flow.Message
+	head    bool // the request was HEAD, whose answer has a length and no body
 
 	mu       sync.Mutex
 	canceled flow.Reason // guarded by mu; why Cancel was called
@@ -28,6 +29,7 @@ type streamExchange struct {
 // Send is part of flow.Exchange. The stream is opened here, so that HEADERS
 // and a small body go out together.
 func (s *streamExchange) Send(r *flow.Request, body []byte, end bool) error {
+	s.head = r.Head
 	fields := s.message.Request(r, s.where, s.target)
 	st, err := s.link.Open(fields, end && len(body) == 0)
 	if err != nil {
@@ -68,6 +70,11 @@ func (s *streamExchange) Receive(r *flow.Response) error {
 	if err := r.FromFields(fields, end); err != nil {
 		s.ref.Reset(http2.ErrCodeProtocol, err.Error())
 		return flow.Fail(flow.BadResponse, err)
+	}
+	if end && !s.head && r.Status != 204 && r.Status != 304 && http2.ContentLength(fields) > 0 {
+		// The client would take the next answer for this one's body.
+		s.ref.Reset(http2.ErrCodeProtocol, flow.ErrLength.Error())
+		return flow.Fail(flow.BadResponse, flow.ErrLength)
 	}
 	if r.Status == 101 {
 		s.ref.Reset(http2.ErrCodeProtocol, errUnasked.Error())
