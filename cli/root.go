@@ -73,7 +73,7 @@ func newRootCmd(a *app) *cobra.Command {
 		return &ExitError{Code: 2, Text: fmt.Sprintf("%v; see %s --help", err, c.CommandPath())}
 	})
 	cmd.AddCommand(
-		newServerCmd(a), newTokenCmd(a), newRunCmd(a), newStopCmd(a), newDemoCmd(a), newDemoAppCmd(a),
+		newServerCmd(a), newTokenCmd(a), newRunCmd(a), newStopCmd(a), newRevokeCmd(a), newDemoCmd(a), newDemoAppCmd(a),
 		newStatCmd(a), newEdgesCmd(a), newProxiesCmd(a), newEndpointsCmd(a), newIdentityCmd(a), newCheckCmd(a),
 		newVersionCmd(a),
 	)

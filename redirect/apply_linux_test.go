@@ -6,15 +6,14 @@ import (
 	"testing"
 
 	"github.com/google/nftables"
+	"github.com/leno-mesh/leno/test/harness"
 	"github.com/leno-mesh/leno/test/netns"
 )
 
 // ruleset asks the foreign judge what is in effect on h.
 func ruleset(t *testing.T, h *netns.Host) string {
 	t.Helper()
-	if _, err := exec.LookPath("nft"); err != nil {
-		t.Skip("the nft program judges here: install the Debian package nftables")
-	}
+	harness.Need(t, "nft", "nftables") // it judges here
 	out, err := h.Run(0, "nft", "list", "ruleset")
 	if err != nil {
 		t.Fatalf("nft list ruleset: %v\n%s", err, out)

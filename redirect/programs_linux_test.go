@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"github.com/leno-mesh/leno/redirect/origdst"
+	"github.com/leno-mesh/leno/test/harness"
 	"github.com/leno-mesh/leno/test/netns"
 )
 
@@ -75,9 +76,7 @@ func both(a, b *net.TCPConn) {
 // TestProgramsThatKnowNothing lets curl, as an ordinary user, talk to an
 // ordinary HTTP server through two stand-in proxies.
 func TestProgramsThatKnowNothing(t *testing.T) {
-	if _, err := exec.LookPath("curl"); err != nil {
-		t.Skip("curl is the unknowing program here: install the Debian package curl")
-	}
+	harness.Need(t, "curl", "curl") // it is the unknowing program here
 	network := netns.New(t, "client", "server")
 	client, server := network.Host("client"), network.Host("server")
 	serveHTTP(t, server)

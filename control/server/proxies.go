@@ -213,13 +213,14 @@ func (s *Server) reporter(ctx context.Context) (store.Reporter, bool) {
 	if !ok {
 		return store.Reporter{}, false
 	}
-	parts := p.Identity.Parts()
-	r := store.Reporter{Workload: p.Workload, Namespace: parts.Namespace, ServiceAccount: parts.ServiceAccount}
 	w := s.catalog.View().Workload(p.Workload)
-	if w == nil {
-		return r, true
+	if w == nil { // not registered, or revoked since its certificate was issued
+		return store.Reporter{}, false
 	}
-	r.Name = w.Registration.Name
+	parts := p.Identity.Parts()
+	r := store.Reporter{
+		Workload: p.Workload, Namespace: parts.Namespace, ServiceAccount: parts.ServiceAccount, Name: w.Registration.Name,
+	}
 	for _, n := range w.Offers() {
 		r.Services = append(r.Services, n.Name)
 	}

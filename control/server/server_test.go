@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -29,7 +30,26 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // plane is a running control plane.
 type plane struct {
 	*operator.Client
+	log  *logs
 	stop func()
+}
+
+// logs keeps what a server said.
+type logs struct {
+	mu   sync.Mutex
+	text strings.Builder // guarded by mu
+}
+
+func (l *logs) Write(b []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(b)
+}
+
+func (l *logs) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.String()
 }
 
 func start(t *testing.T, cfg server.Config) *plane {
@@ -38,7 +58,8 @@ func start(t *testing.T, cfg server.Config) *plane {
 		cfg.DataDir = t.TempDir()
 	}
 	cfg.Listen, cfg.Version = "127.0.0.1:0", "1.2.3"
-	cfg.Log = slog.New(slog.NewTextHandler(t.Output(), nil))
+	all := &logs{}
+	cfg.Log = slog.New(slog.NewTextHandler(io.MultiWriter(t.Output(), all), nil))
 	s, err := server.New(cfg)
 	if err != nil {
 		t.Fatal(err)
@@ -48,7 +69,7 @@ func start(t *testing.T, cfg server.Config) *plane {
 	go func() { done <- s.Run(ctx) }()
 	c := operator.NewClient(filepath.Join(cfg.DataDir, "leno.sock"))
 	stopped := false
-	p := &plane{Client: c, stop: func() {
+	p := &plane{Client: c, log: all, stop: func() {
 		if stopped {
 			return
 		}
@@ -250,5 +271,37 @@ func TestSocketIsTheOperatorsAlone(t *testing.T) {
 	p.stop()
 	if _, err := os.Stat(filepath.Join(dir, "leno.sock")); !os.IsNotExist(err) {
 		t.Errorf("the socket stayed behind: %v", err)
+	}
+}
+
+// TestRevoked puts a workload out whose certificate is still good: it can
+// neither come back nor push metrics.
+func TestRevoked(t *testing.T) {
+	p := start(t, server.Config{})
+	web := p.join(t, "web", nil, func(*sidecar.Config) {})
+	until(t, "the proxy ready", func() bool { return web.Ready() == "" })
+	reporting := func() bool {
+		var page struct{ Processes []struct{ Name string } }
+		if err := p.Get(t.Context(), "/leno/v1/processes", &page); err != nil {
+			t.Fatal(err)
+		}
+		return len(page.Processes) > 0
+	}
+	until(t, "its metrics in the store", reporting)
+	ps, err := p.Proxies(t.Context())
+	if err != nil || len(ps) != 1 {
+		t.Fatalf("proxies %+v, %v", ps, err)
+	}
+	if err := p.RevokeWorkload(t.Context(), ps[0].Workload); err != nil {
+		t.Fatal(err)
+	}
+	until(t, "the refusal of its next push or stream", func() bool {
+		return strings.Contains(p.log.String(), "was revoked")
+	})
+	if reporting() {
+		t.Error("a revoked workload still reports")
+	}
+	if ps, err := p.Proxies(t.Context()); err != nil || len(ps) != 0 {
+		t.Errorf("proxies %+v, %v", ps, err)
 	}
 }

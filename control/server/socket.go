@@ -20,7 +20,10 @@ func listenUnix(path string) (net.Listener, error) {
 	if c, err := net.DialTimeout("unix", path, time.Second); err == nil {
 		_ = c.Close()
 		return nil, fmt.Errorf("operator's socket %s: another server answers there; stop it, or choose another with --socket", path)
-	} else if errors.Is(err, syscall.ECONNREFUSED) {
+	} else if st, serr := os.Lstat(path); errors.Is(err, syscall.ECONNREFUSED) && serr == nil {
+		if st.Mode().Type() != os.ModeSocket {
+			return nil, fmt.Errorf("operator's socket %s: there is a file that is no socket; choose another path with --socket", path)
+		}
 		_ = os.Remove(path)
 	}
 	// The mask, not a later chmod, keeps others out from the first moment.

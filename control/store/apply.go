@@ -17,7 +17,7 @@ import (
 func (s *Store) Push(ctx context.Context, req *connect.Request[gen.PushRequest]) (*connect.Response[gen.PushResponse], error) {
 	reporter, ok := s.cfg.Reporter(ctx)
 	if !ok {
-		return nil, connect.NewError(connect.CodeUnauthenticated, errors.New("a workload's certificate is needed to push metrics"))
+		return nil, connect.NewError(connect.CodeUnauthenticated, errors.New("the certificate of a registered workload is needed to push metrics"))
 	}
 	resp, err := s.Apply(reporter, req.Msg)
 	if err != nil {

@@ -305,8 +305,12 @@ func TestHostileTrailers(t *testing.T) {
 func TestLengthAgainstEnd(t *testing.T) {
 	head := func(length string) []Field {
 		return []Field{
-			{Name: ":method", Value: "POST"}, {Name: ":scheme", Value: "http"}, {Name: ":authority", Value: "a"},
-			{Name: ":path", Value: "/"}, {Name: FieldLink, Value: "w"}, {Name: "content-length", Value: length},
+			{Name: ":method", Value: "POST"},
+			{Name: ":scheme", Value: "http"},
+			{Name: ":authority", Value: "a"},
+			{Name: ":path", Value: "/"},
+			{Name: FieldLink, Value: "w"},
+			{Name: "content-length", Value: length},
 		}
 	}
 	var r Request
