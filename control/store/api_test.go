@@ -70,6 +70,7 @@ func traffic(w *world) {
 func TestAPI(t *testing.T) {
 	inWorld(t, Config{}, func(w *world) {
 		traffic(w)
+		pass(3 * time.Second) // pushes have jitter, and a tick comes after them
 		for _, method := range []string{"GET", "POST"} {
 			var a apiAnswer
 			w.call(method, "/api/v1/query", url.Values{"query": {`sum(request_total{direction="inbound"})`}}, 200, &a)
