@@ -33,8 +33,10 @@ func (i *inbound) connection(ctx context.Context, raw net.Conn, redirectedTo net
 		i.plain(ctx, raw, redirectedTo)
 		return
 	}
+	i.links.arrive()
 	secured, peer, err := i.identify(ctx, raw)
 	if err != nil {
+		i.links.gone()
 		i.unidentified(raw, err)
 		return
 	}

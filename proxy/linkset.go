@@ -16,6 +16,9 @@ type linkSet struct {
 	mu    sync.Mutex
 	links map[*link.Link]identify.Peer // guarded by mu
 	held  map[*holding]struct{}        // guarded by mu
+
+	arriving int  // connections that are no links yet, guarded by mu
+	draining bool // guarded by mu
 }
 
 // holding is one opaque connection and who may have it.
@@ -25,9 +28,31 @@ type holding struct {
 	up       flow.Duplex
 }
 
+// arrive counts a connection whose handshake begins. Its peer sends requests
+// as soon as its own side of the handshake is done, so that a drain must wait
+// for it as for a link.
+func (s *linkSet) arrive() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.arriving++
+}
+
+// gone takes back arrive for one that did not become a link.
+func (s *linkSet) gone() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.arriving--
+}
+
+// add makes a link of a connection that arrived. During a drain it is asked at
+// once to open no more streams; those that came with it are served.
 func (s *linkSet) add(l *link.Link, p identify.Peer) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.arriving--
+	if s.draining {
+		l.Drain()
+	}
 	if s.links == nil {
 		s.links = make(map[*link.Link]identify.Peer)
 	}
@@ -57,10 +82,11 @@ func (s *linkSet) let(h *holding) {
 	delete(s.held, h)
 }
 
-// drain asks every peer to open no more streams.
+// drain asks every peer to open no more streams, also those that come later.
 func (s *linkSet) drain() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.draining = true
 	for l := range s.links {
 		l.Drain()
 	}
@@ -96,19 +122,20 @@ func (h *holding) enforce(own *ownState) {
 	}
 }
 
-// open is the number of links.
+// open is the number of links, and of connections that may become some.
 func (s *linkSet) open() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return len(s.links)
+	return len(s.links) + s.arriving
 }
 
-// active is the number of requests and connections under way.
+// active is the number of requests and connections under way, handshakes
+// included.
 func (s *linkSet) active() (n int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for l := range s.links {
 		n += l.Active()
 	}
-	return n
+	return n + s.arriving
 }
