@@ -157,6 +157,7 @@ func (d *Decoder) literal(p []byte, f *Field) int {
 		return 0
 	}
 	f.Value = v
+	f.class = classify(f.Name, f.Value) // here, since a field is shared once it is decoded
 	if index {
 		d.insert(f)
 	}
@@ -206,7 +207,6 @@ func (d *Decoder) insert(f *Field) {
 	if d.count == len(d.ring) {
 		d.grow()
 	}
-	f.class = classify(f.Name, f.Value)
 	d.ring[d.head&uint(len(d.ring)-1)] = *f
 	d.head++
 	d.count++

@@ -16,10 +16,10 @@ func scan(fields []Field) (message, Kind) {
 	regular := false
 	for i := range fields {
 		f := &fields[i]
-		if f.class == 0 {
-			f.class = classify(f.Name, f.Value)
-		}
 		c := f.class
+		if c == 0 {
+			c = classify(f.Name, f.Value)
+		}
 		if c&classBadValue != 0 {
 			return m, KindValue
 		}
@@ -182,7 +182,7 @@ func (m *message) response(fields []Field) Kind {
 // which has no pseudo fields (RFC 9113, section 8.1). The error is a Kind.
 func ValidateTrailers(fields []Field) error {
 	_, kind := scan(fields)
-	if kind == 0 && len(fields) > 0 && fields[0].class.isPseudo() {
+	if kind == 0 && len(fields) > 0 && strings.HasPrefix(fields[0].Name, ":") {
 		kind = KindPseudo
 	}
 	return asError(kind)
