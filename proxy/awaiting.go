@@ -14,8 +14,8 @@ const (
 	endpointWait = 3 * time.Second
 	// endpointRest is for how long nobody waits after a wait was in vain.
 	endpointRest = time.Second
-	// maxAwaiting bounds the requests that wait for one destination.
-	maxAwaiting = 256
+	// MaxAwaiting bounds the requests that wait for one destination.
+	MaxAwaiting = 256
 )
 
 // awaiting is the requests that wait for a destination to get an endpoint.
@@ -71,7 +71,7 @@ func (w *awaiting) enter(now time.Duration) *flow.Error {
 	switch {
 	case w.inVain != 0 && now-w.inVain < endpointRest:
 		return flow.NotHanded(flow.NoEndpoints, nil)
-	case w.n >= maxAwaiting:
+	case w.n >= MaxAwaiting:
 		return flow.NotHanded(flow.Overloaded, nil)
 	}
 	w.n++

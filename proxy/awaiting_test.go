@@ -53,7 +53,7 @@ func TestAwaiting(t *testing.T) {
 		there.Store(false)
 		ctx, cancel := context.WithCancel(t.Context())
 		ended := make(chan string)
-		for range maxAwaiting {
+		for range MaxAwaiting {
 			go func() { ended <- reasonOf(w.wait(ctx, clock, func() bool { return false })) }()
 		}
 		synctest.Wait()
@@ -61,7 +61,7 @@ func TestAwaiting(t *testing.T) {
 			t.Errorf("one too many: %q", got)
 		}
 		cancel()
-		for range maxAwaiting {
+		for range MaxAwaiting {
 			if got := <-ended; got != "draining" {
 				t.Errorf("ended: %q", got)
 			}

@@ -24,7 +24,10 @@ type core struct {
 	started  time.Time
 	draining atomic.Bool
 	busy     atomic.Int64 // HTTP requests of clients that are under way
-	conns    conns
+	inSeats  flow.Seats   // of connections to the workload
+	outSeats flow.Seats   // of its clients
+	waiting  flow.Seats   // of refused connections that are told so
+	shedLog  atomic.Int64 // when shedding was last logged, on the proxy's clock
 	// ports are the proxy's own listeners, which are never targets.
 	ports   map[uint16]bool
 	listens map[netip.Addr]bool

@@ -20,8 +20,6 @@ const (
 	discoveryWait = 3 * time.Second
 	// destinationIdle is how long a destination that nobody calls is watched.
 	destinationIdle = time.Minute
-	// maxDestinations bounds what clients can make this proxy ask for.
-	maxDestinations = 4096
 )
 
 // destination is one target that clients of this proxy called. It is watched
@@ -66,6 +64,7 @@ type destinations struct {
 	watch    func(mesh.Target)
 	unwatch  func(mesh.Target)
 	clock    func() time.Duration
+	most     int // how many there may be
 
 	mu sync.Mutex
 	m  map[mesh.Target]*destination // guarded by mu
@@ -80,7 +79,7 @@ func (s *destinations) acquire(t mesh.Target) (*destination, error) {
 	d := s.m[t]
 	fresh := d == nil
 	if fresh {
-		if len(s.m) >= maxDestinations {
+		if len(s.m) >= s.most {
 			s.mu.Unlock()
 			return nil, flow.NotHanded(flow.Overloaded, errTooManyDestinations)
 		}
@@ -195,6 +194,12 @@ func (s *destinations) tend(now time.Duration) {
 	for _, t := range old {
 		s.unwatch(t)
 	}
+}
+
+func (s *destinations) len() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.m)
 }
 
 // snapshot lists what is known, for the debug page.

@@ -20,7 +20,9 @@ type inbound struct {
 	identify func(ctx context.Context, c net.Conn) (net.Conn, identify.Peer, error)
 	link     link.Config
 	links    linkSet
-	workers  workers
+	// handshakes are those under way.
+	handshakes flow.Seats
+	workers    workers
 	// strangers are ports that no snapshot names.
 	strangers strangers
 }
@@ -28,20 +30,29 @@ type inbound struct {
 // connection is the loop of one connection. One that was redirected is for
 // the application at its original destination; one that came to the listener
 // itself is a link.
-func (i *inbound) connection(ctx context.Context, raw net.Conn, redirectedTo netip.AddrPort) {
+func (i *inbound) connection(ctx context.Context, c *flow.Conn, redirectedTo netip.AddrPort) {
 	if redirectedTo.IsValid() {
-		i.plain(ctx, raw, redirectedTo)
+		i.plain(ctx, c, redirectedTo)
 		return
 	}
 	i.links.arrive()
-	secured, peer, err := i.identify(ctx, raw)
+	secured, peer, err := i.handshake(ctx, c)
 	if err != nil {
 		i.links.gone()
-		i.unidentified(raw, err)
+		i.unidentified(c, err)
 		return
 	}
 	from := &caller{Peer: peer, inbound: i}
-	l := link.NewServer(secured, i.link, func(st *link.Stream) { i.stream(ctx, from, st) })
+	share, ok := i.links.shares.join(peer.Workload)
+	if !ok {
+		i.links.gone()
+		i.unidentified(c, flow.NotHanded(flow.Overloaded, errTooManyLinks))
+		return
+	}
+	defer i.links.shares.part(share)
+	cfg := i.link
+	cfg.Share = &share.Share
+	l := link.NewServer(secured, cfg, func(st *link.Stream) { i.stream(ctx, from, st) })
 	i.links.add(l, peer)
 	defer i.links.remove(l)
 	if err := l.Run(ctx); err != nil {
@@ -116,10 +127,7 @@ func (w *worker) serve(ctx context.Context, from *caller, port *ownPort, start t
 
 // plain serves a connection of a client that is not in the mesh. The same
 // detection and the same policies hold, with no identity.
-func (i *inbound) plain(ctx context.Context, raw net.Conn, to netip.AddrPort) {
-	c := flow.NewConn(raw, i.buffers)
-	defer c.Free()
-	defer c.Close()
+func (i *inbound) plain(ctx context.Context, c *flow.Conn, to netip.AddrPort) {
 	port := i.own.current.Load().port(to.Port())
 	if port == nil {
 		port = i.unregistered(to)

@@ -232,12 +232,33 @@ func streamOf(d flow.ConnDuplex) *flow.StreamConn {
 }
 
 // unidentified ends a connection whose handshake failed.
-func (i *inbound) unidentified(c net.Conn, err error) {
+func (i *inbound) unidentified(c *flow.Conn, err error) {
 	e := flow.AsError(err, flow.PeerCertificate)
 	i.metrics.Failed(telemetry.Inbound, e.Reason.String())
 	i.log.Info("link refused", "peer", c.RemoteAddr().String(), "reason", e.Reason.String(), "error", e.Err)
 	_ = c.Close()
 }
+
+var errTooManyLinks = errors.New("this workload has as many links here as it may")
+
+// handshake finds out who opened a link. Handshakes are dear, so there is a
+// bound to those under way: one that keeps us waiting makes room for a new one.
+func (i *inbound) handshake(ctx context.Context, c *flow.Conn) (net.Conn, identify.Peer, error) {
+	seat, evicted := i.handshakes.Take(c.Conn)
+	if evicted {
+		i.shed(telemetry.Inbound, "a handshake that took long was ended to make room")
+	}
+	if seat == nil {
+		return nil, identify.Peer{}, flow.NotHanded(flow.Overloaded, errTooManyHandshakes)
+	}
+	defer seat.Leave()
+	seat.Wait()
+	c.Seat.Wait()
+	defer c.Seat.Work(0)
+	return i.identify(ctx, c.Conn)
+}
+
+var errTooManyHandshakes = errors.New("as many handshakes are under way as there may be")
 
 func isTimeout(err error) bool {
 	var t interface{ Timeout() bool }

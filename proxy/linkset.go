@@ -13,6 +13,8 @@ import (
 // linkSet is the links and opaque connections that are open inbound. The zero
 // value is ready; it is safe for concurrent use.
 type linkSet struct {
+	shares shares
+
 	mu    sync.Mutex
 	links map[*link.Link]identify.Peer // guarded by mu
 	held  map[*holding]struct{}        // guarded by mu

@@ -3,7 +3,6 @@ package proxy
 import (
 	"context"
 	"errors"
-	"net"
 	"net/netip"
 	"time"
 
@@ -24,10 +23,7 @@ type outbound struct {
 // request loop or an opaque pipe. Target is known when the connection was
 // redirected or came to a configured upstream; otherwise every request names
 // its own.
-func (o *outbound) connection(ctx context.Context, raw net.Conn, target mesh.Target) {
-	c := flow.NewConn(raw, o.buffers)
-	defer c.Free()
-	defer c.Close()
+func (o *outbound) connection(ctx context.Context, c *flow.Conn, target mesh.Target) {
 	if target == (mesh.Target{}) {
 		o.forward(ctx, c)
 		return

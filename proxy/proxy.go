@@ -26,8 +26,10 @@ import (
 
 // Defaults of Config.
 const (
-	defaultMaxConns = 16384
-	defaultDrain    = 30 * time.Second
+	defaultMaxConns     = 16384
+	defaultHandshakes   = 512
+	defaultDestinations = 4096
+	defaultDrain        = 30 * time.Second
 )
 
 // Upstream is a local port that leads to one destination, for any protocol.
@@ -63,8 +65,20 @@ type Config struct {
 	// Grace is how long a client may say nothing before the way to the server
 	// is opened early. Default accept.Grace.
 	Grace time.Duration
-	// MaxConns bounds the connections of each listener. Default 16384.
+	// MaxConns bounds the connections of each side: links and what is
+	// redirected to the workload, and its clients. Default 16384.
 	MaxConns int
+	// MaxHandshakes bounds the handshakes of links under way. Default 512.
+	MaxHandshakes int
+	// MaxDestinations bounds what clients can make the proxy ask the control
+	// plane for. Default 4096.
+	MaxDestinations int
+	// PeerLinks and PeerStreams bound the links of one workload and the streams
+	// on them that are being served. 0 means no bound.
+	PeerLinks, PeerStreams int
+	// WideBuffers bounds what connections have beyond their small buffers, in
+	// bytes. 0 means no bound.
+	WideBuffers int64
 	// DrainTimeout bounds the time from the end of Run's context to the end
 	// of the last connection. Default 30 s.
 	DrainTimeout time.Duration
@@ -85,8 +99,17 @@ type Proxy struct {
 
 // New opens the listeners and builds both sides. Nothing is served before Run.
 func New(cfg Config) (*Proxy, error) {
-	if cfg.MaxConns == 0 {
-		cfg.MaxConns = defaultMaxConns
+	for _, d := range []struct {
+		v         *int
+		otherwise int
+	}{
+		{&cfg.MaxConns, defaultMaxConns},
+		{&cfg.MaxHandshakes, defaultHandshakes},
+		{&cfg.MaxDestinations, defaultDestinations},
+	} {
+		if *d.v == 0 {
+			*d.v = d.otherwise
+		}
 	}
 	if cfg.Grace == 0 {
 		cfg.Grace = accept.Grace
@@ -96,10 +119,11 @@ func New(cfg Config) (*Proxy, error) {
 	}
 	p := &Proxy{cfg: cfg}
 	p.core = &core{
-		log: cfg.Log, buffers: &flow.Buffers{}, metrics: cfg.Metrics, access: cfg.Access,
+		log: cfg.Log, buffers: &flow.Buffers{Wide: cfg.WideBuffers}, metrics: cfg.Metrics, access: cfg.Access,
 		limits: cfg.Limits, grace: cfg.Grace, own: newOwn(), started: time.Now(), ports: ownPorts(cfg),
 		listens: map[netip.Addr]bool{cfg.Inbound.Addr(): true},
 	}
+	p.core.inSeats.Max, p.core.outSeats.Max, p.core.waiting.Max = cfg.MaxConns, cfg.MaxConns, maxTold
 	sessions := tls.NewLRUClientSessionCache(1024)
 	p.peers = send.NewPeers(send.PeersConfig{
 		Dial: dialPeer, Link: cfg.Link, Buffers: p.core.buffers,
@@ -121,7 +145,7 @@ func New(cfg Config) (*Proxy, error) {
 func (p *Proxy) buildOutbound() {
 	d := &destinations{
 		peers: p.peers, clock: p.core.clock, watch: p.cfg.Watch, unwatch: p.cfg.Unwatch,
-		m: make(map[mesh.Target]*destination),
+		m: make(map[mesh.Target]*destination), most: p.cfg.MaxDestinations,
 	}
 	d.counters = p.outboundCounters
 	p.outbound = &outbound{core: p.core, destinations: d, lookup: systemLookup}
@@ -148,6 +172,8 @@ func (p *Proxy) buildInbound() {
 	config := p.cfg.Identity.ServerTLS(link.ALPN)
 	p.inbound = &inbound{
 		core: p.core, link: p.cfg.Link, strangers: strangers{pool: p.appPool},
+		handshakes: flow.Seats{Max: p.cfg.MaxHandshakes},
+		links:      linkSet{shares: shares{mostLinks: p.cfg.PeerLinks, mostStreams: p.cfg.PeerStreams}},
 		identify: func(ctx context.Context, c net.Conn) (net.Conn, identify.Peer, error) {
 			if t, ok := c.(*net.TCPConn); ok {
 				_ = link.Tune(t)
@@ -187,36 +213,33 @@ func ownPorts(cfg Config) map[uint16]bool {
 
 // listen opens every listener.
 func (p *Proxy) listen() error {
-	add := func(at netip.AddrPort, what string, serve func(context.Context, net.Conn)) error {
+	add := func(at netip.AddrPort, what string, seats *flow.Seats, serve func(context.Context, *flow.Conn)) error {
 		l, err := net.Listen("tcp", at.String())
 		if err != nil {
 			return fmt.Errorf("listen for %s: %w; is another proxy running at this address?", what, err)
 		}
-		tracked := func(ctx context.Context, c net.Conn) {
-			p.core.conns.add(c)
-			defer p.core.conns.remove(c)
-			serve(ctx, c)
-		}
-		p.listeners = append(p.listeners, &accept.Listener{Listener: l, Serve: tracked, Max: p.cfg.MaxConns})
+		seated := func(ctx context.Context, c net.Conn) { p.core.seated(ctx, c, seats, serve) }
+		// What is being refused, or has just lost its seat, comes on top.
+		p.listeners = append(p.listeners, &accept.Listener{Listener: l, Serve: seated, Max: 2*p.cfg.MaxConns + maxTold})
 		return nil
 	}
-	if err := add(p.cfg.Inbound, "links", func(ctx context.Context, c net.Conn) {
-		p.inbound.connection(ctx, c, p.redirected(c))
+	if err := add(p.cfg.Inbound, "links", &p.core.inSeats, func(ctx context.Context, c *flow.Conn) {
+		p.inbound.connection(ctx, c, p.redirected(c.Conn))
 	}); err != nil {
 		return err
 	}
 	for _, at := range p.cfg.Outbound {
-		if err := add(at, "clients", func(ctx context.Context, c net.Conn) {
-			if p.mayUse(c) {
-				p.outbound.connection(ctx, c, targetAt(p.redirected(c)))
+		if err := add(at, "clients", &p.core.outSeats, func(ctx context.Context, c *flow.Conn) {
+			if p.mayUse(ctx, c) {
+				p.outbound.connection(ctx, c, targetAt(p.redirected(c.Conn)))
 			}
 		}); err != nil {
 			return err
 		}
 	}
 	for _, u := range p.cfg.Upstreams {
-		if err := add(u.Listen, "upstream "+u.Target.String(), func(ctx context.Context, c net.Conn) {
-			if p.mayUse(c) {
+		if err := add(u.Listen, "upstream "+u.Target.String(), &p.core.outSeats, func(ctx context.Context, c *flow.Conn) {
+			if p.mayUse(ctx, c) {
 				p.outbound.connection(ctx, c, u.Target)
 			}
 		}); err != nil {
@@ -228,20 +251,19 @@ func (p *Proxy) listen() error {
 
 // mayUse says whether the client is a user who may use this identity; one who
 // may not is refused here and now.
-func (p *Proxy) mayUse(c net.Conn) bool {
+func (p *Proxy) mayUse(ctx context.Context, c *flow.Conn) bool {
 	if len(p.cfg.ClientUID) == 0 {
 		return true
 	}
-	uid, err := accept.OwnerUID(c)
+	uid, err := accept.OwnerUID(c.Conn)
 	if err == nil && (uid == 0 || slices.Contains(p.cfg.ClientUID, uid)) {
 		return true
 	}
-	p.cfg.Metrics.Failed(telemetry.Outbound, flow.ForeignUser.String())
 	if err == nil {
 		err = fmt.Errorf("it belongs to user %d; name that user with --client-user if it is this workload's", uid)
 	}
 	p.cfg.Log.Warn("client refused", "reason", flow.ForeignUser.String(), "error", err)
-	(&flow.Conn{Conn: c}).Abort()
+	p.core.tell(ctx, telemetry.Outbound, c, flow.NotHanded(flow.ForeignUser, err))
 	return false
 }
 
@@ -278,7 +300,9 @@ func (p *Proxy) Run(ctx context.Context) error {
 		}
 		stop()
 		force()
-		p.core.conns.close()
+		p.core.inSeats.Close()
+		p.core.outSeats.Close()
+		p.core.waiting.Close()
 		p.peers.Stop()
 		return nil
 	})
@@ -332,6 +356,29 @@ func (p *Proxy) Destination(m *mesh.Destination) error { return p.outbound.desti
 
 // Bundle takes the trust anchors.
 func (p *Proxy) Bundle(b mesh.Bundle) error { return p.cfg.Identity.SetBundle(b) }
+
+// Spent is how much of what is limited is in use.
+type Spent struct {
+	Inbound, Clients int // connections
+	Handshakes       int
+	Links            int
+	Streams          int // of links, being served
+	LinkBuffers      int64
+	WideBuffers      int64
+	Destinations     int
+}
+
+// Spent gives what is in use now.
+func (p *Proxy) Spent() Spent {
+	s := Spent{
+		Inbound: p.core.inSeats.Len(), Clients: p.core.outSeats.Len(), Handshakes: p.inbound.handshakes.Len(),
+		Links: p.inbound.links.open(), WideBuffers: p.core.buffers.Used(), Destinations: p.outbound.destinations.len(),
+	}
+	if b := p.cfg.Link.Budget; b != nil {
+		s.Streams, s.LinkBuffers = b.Served(), b.Used()
+	}
+	return s
+}
 
 // Believes gives what the proxy knows, for the debug page.
 type Believes struct {

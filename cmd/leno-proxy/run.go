@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/leno-mesh/leno/identity"
+	"github.com/leno-mesh/leno/proxy/limits"
 	"github.com/leno-mesh/leno/proxy/sidecar"
 )
 
@@ -27,7 +28,7 @@ func (l *list) Set(s string) error { *l = append(*l, s); return nil }
 
 type runFlags struct {
 	join, state, address, app, name, zone, level, clients string
-	outbound, services, upstreams                         list
+	outbound, services, upstreams, limits                 list
 	inboundPort, adminPort, conns, cores, uid             int
 	memory                                                int64
 	redirected                                            bool
@@ -73,7 +74,8 @@ func (f *runFlags) parse(args []string) error {
 	fs.StringVar(&f.clients, "client-user", "", "user (name or number) whose connections are taken besides root's (default the user that starts the proxy; \"any\" for everybody; not checked with --redirected)")
 	fs.IntVar(&f.uid, "run-as", proxyUID, "user number to become when started as root; 0 stays root")
 	fs.IntVar(&f.cores, "cores", 1, "cores to use at once; one costs the least for each request, 0 means all")
-	fs.IntVar(&f.conns, "max-connections", 0, "connections at once for each listener (default from the memory limit)")
+	fs.IntVar(&f.conns, "max-connections", 0, "connections at once of each side (default from the memory limit)")
+	fs.Var(&f.limits, "limit", "`NAME=NUMBER`: sets one of the numbers in docs/limits.md; may be given again")
 	fs.Int64Var(&f.memory, "memory-limit", 0, "bytes (default the control group's limit, 256 MiB at most)")
 	fs.DurationVar(&f.drain, "drain-timeout", 30*time.Second, "how long to wait for requests under way on SIGTERM")
 	fs.StringVar(&f.level, "log-level", sidecar.LogLevelDefault, "debug, info, warn or error")
@@ -89,7 +91,10 @@ func (f *runFlags) parse(args []string) error {
 func (f *runFlags) config() (cfg sidecar.Config, err error) {
 	cfg = sidecar.Config{
 		StateDir: f.state, Name: f.name, Zone: f.zone, Redirected: f.redirected, RunAs: f.uid,
-		MaxConns: f.conns, MemoryLimit: f.memory, DrainTimeout: f.drain, LogLevel: f.level, Version: version,
+		Limits: map[string]int{}, MemoryLimit: f.memory, DrainTimeout: f.drain, LogLevel: f.level, Version: version,
+	}
+	if err := f.numbers(&cfg); err != nil {
+		return cfg, err
 	}
 	if f.join != "" {
 		if cfg.Join, err = identity.ReadJoinFile(f.join); err != nil {
@@ -113,6 +118,21 @@ func portFlag(name string, n int) (uint16, error) {
 		return 0, fmt.Errorf("%s %d: want 1 to 65535", name, n)
 	}
 	return uint16(n), nil
+}
+
+// numbers reads the limits that are set by hand.
+func (f *runFlags) numbers(cfg *sidecar.Config) error {
+	if f.conns > 0 {
+		cfg.Limits["connections"] = f.conns
+	}
+	for _, s := range f.limits {
+		name, n, err := limits.Parse(s)
+		if err != nil {
+			return err
+		}
+		cfg.Limits[name] = n
+	}
+	return nil
 }
 
 // lists reads the options that may be given several times.

@@ -40,6 +40,7 @@ func NewHTTP1(c *flow.Conn, limits http1.Limits, draining func() bool) *HTTP1 {
 // requests is io.EOF. A request that must be refused gives an *flow.Error.
 func (h *HTTP1) ReadRequest(r *flow.Request) error {
 	timed := false
+	h.conn.Seat.Idle()
 	for {
 		if b := h.conn.Bytes(); len(b) > 0 {
 			n, err := h.parser.Parse(b, &h.limits)
@@ -67,6 +68,7 @@ func (h *HTTP1) ReadRequest(r *flow.Request) error {
 
 func (h *HTTP1) begin(r *flow.Request, n int) {
 	r.FromHTTP1(&h.parser)
+	h.conn.Seat.Busy()
 	h.conn.Consume(n)
 	h.keepAlive = h.parser.KeepAlive
 	h.minor = h.parser.Minor
@@ -79,6 +81,8 @@ func (h *HTTP1) broken(err error, inHead bool) error {
 	switch {
 	case errors.Is(err, flow.ErrBufferFull):
 		return flow.Fail(flow.HeaderTooLarge, err)
+	case errors.Is(err, flow.ErrNoRoom):
+		return flow.NotHanded(flow.Overloaded, err)
 	case inHead && isTimeout(err):
 		return flow.Fail(flow.SlowRequest, err)
 	case inHead && errors.Is(err, io.EOF):

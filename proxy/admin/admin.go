@@ -27,6 +27,8 @@ type Config struct {
 	Metrics func(io.Writer) error
 	// Snapshot gives what the proxy believes; it is written as JSON.
 	Snapshot func() any
+	// Limits gives what may be spent and what is; it is written as JSON.
+	Limits func() any
 	// Level is the level of the log; it can be set on loopback.
 	Level *slog.LevelVar
 }
@@ -49,7 +51,8 @@ func New(cfg Config) (*Server, error) {
 	mux.HandleFunc("GET /live", s.live)
 	mux.HandleFunc("GET /ready", s.ready)
 	mux.HandleFunc("GET /metrics", s.metrics)
-	mux.HandleFunc("GET /debug/snapshot", loopback(s.snapshot))
+	mux.HandleFunc("GET /debug/snapshot", loopback(asJSON(cfg.Snapshot)))
+	mux.HandleFunc("GET /debug/limits", loopback(asJSON(cfg.Limits)))
 	mux.HandleFunc("GET /debug/log-level", loopback(s.level))
 	mux.HandleFunc("PUT /debug/log-level", loopback(s.setLevel))
 	s.http = &http.Server{
@@ -87,11 +90,14 @@ func (s *Server) metrics(w http.ResponseWriter, _ *http.Request) {
 	_ = s.cfg.Metrics(w) // a reader that went away is not ours to report
 }
 
-func (s *Server) snapshot(w http.ResponseWriter, _ *http.Request) {
-	w.Header().Set("Content-Type", "application/json")
-	enc := json.NewEncoder(w)
-	enc.SetIndent("", "  ")
-	_ = enc.Encode(s.cfg.Snapshot())
+// asJSON is a page that shows a value.
+func asJSON(value func() any) http.HandlerFunc {
+	return func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		enc := json.NewEncoder(w)
+		enc.SetIndent("", "  ")
+		_ = enc.Encode(value())
+	}
 }
 
 func (s *Server) level(w http.ResponseWriter, _ *http.Request) {

@@ -1,6 +1,9 @@
 package flow
 
-import "sync"
+import (
+	"sync"
+	"sync/atomic"
+)
 
 // Buffer sizes in bytes. A connection starts with the small one, which is
 // what an idle connection keeps, and grows while it is busy.
@@ -15,7 +18,42 @@ const (
 // Buffers lends byte slices of the two common sizes. The zero value is ready;
 // it is safe for concurrent use.
 type Buffers struct {
+	// Wide bounds what all connections together have beyond their small
+	// buffers, in bytes; 0 means no bound.
+	Wide int64
+
+	wide         atomic.Int64
 	small, large sync.Pool
+}
+
+// Used is how many bytes of Wide are in use.
+func (p *Buffers) Used() int64 { return p.wide.Load() }
+
+// widen takes n bytes of Wide, if they are there.
+func (p *Buffers) widen(n int) bool {
+	if now := p.wide.Add(int64(n)); p.Wide > 0 && now > p.Wide {
+		p.wide.Add(-int64(n))
+		return false
+	}
+	return true
+}
+
+// charge counts n bytes that were taken already.
+func (p *Buffers) charge(n int) { p.wide.Add(int64(n)) }
+
+// narrow gives n bytes back.
+func (p *Buffers) narrow(n int) { p.wide.Add(-int64(n)) }
+
+// pipe lends the buffer of one direction of an opaque connection, a small one
+// when memory is short. Done gives it back.
+func (p *Buffers) pipe() (b []byte, done func()) {
+	const wide = LargeBuffer - SmallBuffer
+	if !p.widen(wide) {
+		b = p.Get(SmallBuffer)
+		return b, func() { p.Put(b) }
+	}
+	b = p.Get(LargeBuffer)
+	return b, func() { p.Put(b); p.narrow(wide) }
 }
 
 // Get lends a slice of at least n bytes, its length its capacity.

@@ -4,11 +4,16 @@ import (
 	"errors"
 	"io"
 	"net"
+	"sync/atomic"
 )
 
 // ErrBufferFull says that a connection's buffer is at its limit and what is
 // in it is still not enough.
 var ErrBufferFull = errors.New("read buffer is full")
+
+// ErrNoRoom says that a buffer may not grow, because the proxy's buffers hold
+// as much as they may in all.
+var ErrNoRoom = errors.New("the proxy's buffers are full")
 
 // Conn is a connection with a read buffer, from which codecs parse in place,
 // and a write buffer, which gathers a message's parts into one system call.
@@ -22,6 +27,11 @@ type Conn struct {
 	end  error // of reading, if it was not a deadline: it is told again
 	// BytesIn and BytesOut count what went through the buffers.
 	BytesIn, BytesOut uint64
+	// Seat is told when the other end is waited for; nil where nobody counts.
+	Seat *Seat
+	// wide is the bytes of buffers beyond the small ones, as the pool counts
+	// them. Close may come from any goroutine.
+	wide atomic.Int64
 }
 
 // NewConn wraps c. The buffers come from pool and go back with Free.
@@ -42,7 +52,8 @@ func (c *Conn) Consume(n int) {
 }
 
 // Fill reads once and appends to Bytes. When the buffer is full it grows, up
-// to MaxHead; then it gives ErrBufferFull. Growing moves the bytes.
+// to MaxHead; then it gives ErrBufferFull. It gives ErrNoRoom when the proxy has
+// no memory left for it to grow. Growing moves the bytes.
 func (c *Conn) Fill() error {
 	if c.in == nil {
 		c.in = c.pool.Get(SmallBuffer)
@@ -55,7 +66,9 @@ func (c *Conn) Fill() error {
 	if c.end != nil {
 		return c.end
 	}
+	c.Seat.Wait()
 	n, err := c.Conn.Read(c.in[c.w:])
+	c.Seat.Work(n)
 	c.w += n
 	c.BytesIn += uint64(n)
 	if err != nil && !isTimeout(err) {
@@ -84,16 +97,23 @@ func (c *Conn) makeRoom() error {
 	if len(c.in) >= MaxHead {
 		return ErrBufferFull
 	}
-	bigger := c.pool.Get(min(len(c.in)*4, MaxHead))
+	size := min(len(c.in)*4, MaxHead)
+	if !c.pool.widen(size - len(c.in)) {
+		return ErrNoRoom
+	}
+	c.wide.Add(int64(size - len(c.in)))
+	bigger := c.pool.Get(size)
 	copy(bigger, c.in)
 	c.pool.Put(c.in)
 	c.in = bigger
 	return nil
 }
 
-// Roomy makes the buffer large, for a body that follows. What is in it moves.
+// Roomy makes the buffer large, for a body that follows, unless memory is
+// short. What is in it moves.
 func (c *Conn) Roomy() {
-	if len(c.in) < LargeBuffer {
+	if grow := LargeBuffer - max(len(c.in), SmallBuffer); grow > 0 && c.pool.widen(grow) {
+		c.wide.Add(int64(grow))
 		bigger := c.pool.Get(LargeBuffer)
 		c.w = copy(bigger, c.in[c.r:c.w])
 		c.r = 0
@@ -108,10 +128,12 @@ func (c *Conn) Roomy() {
 // one, so that an idle connection costs little.
 func (c *Conn) Shrink() {
 	if c.r == c.w && len(c.in) > SmallBuffer {
+		c.narrow(len(c.in) - SmallBuffer)
 		c.pool.Put(c.in)
 		c.in, c.r, c.w = nil, 0, 0
 	}
 	if cap(c.out) > SmallBuffer {
+		c.narrow(cap(c.out) - SmallBuffer)
 		c.pool.Put(c.out)
 		c.out = nil
 	}
@@ -125,8 +147,26 @@ func (c *Conn) Out() []byte {
 	return c.out
 }
 
+// narrow gives back n bytes of what the pool counts, once.
+func (c *Conn) narrow(n int) {
+	for {
+		was := c.wide.Load()
+		k := min(was, int64(n))
+		if c.wide.CompareAndSwap(was, was-k) {
+			c.pool.narrow(int(k))
+			return
+		}
+	}
+}
+
 // SetOut keeps what was appended to Out.
-func (c *Conn) SetOut(b []byte) { c.out = b }
+func (c *Conn) SetOut(b []byte) {
+	if grown := cap(b) - cap(c.out); grown > 0 && c.out != nil {
+		c.wide.Add(int64(grown))
+		c.pool.charge(grown)
+	}
+	c.out = b
+}
 
 // Pending is the number of bytes waiting in the write buffer.
 func (c *Conn) Pending() int { return len(c.out) }
@@ -136,9 +176,16 @@ func (c *Conn) Flush() error {
 	if len(c.out) == 0 {
 		return nil
 	}
-	n, err := c.Conn.Write(c.out)
-	c.BytesOut += uint64(n)
+	err := c.write(c.out)
 	c.out = c.out[:0]
+	return err
+}
+
+func (c *Conn) write(p []byte) error {
+	c.Seat.Wait()
+	n, err := c.Conn.Write(p)
+	c.Seat.Work(n)
+	c.BytesOut += uint64(n)
 	return err
 }
 
@@ -146,15 +193,13 @@ func (c *Conn) Flush() error {
 // written at once when copying would cost more than a system call.
 func (c *Conn) Add(p []byte) error {
 	if len(c.out)+len(p) <= LargeBuffer {
-		c.out = append(c.Out(), p...)
+		c.SetOut(append(c.Out(), p...))
 		return nil
 	}
 	if err := c.Flush(); err != nil {
 		return err
 	}
-	n, err := c.Conn.Write(p)
-	c.BytesOut += uint64(n)
-	return err
+	return c.write(p)
 }
 
 // CloseWrite ends this side's direction and leaves the other open, where the
@@ -176,8 +221,16 @@ func (c *Conn) Abort() {
 	if t, ok := c.Conn.(interface{ SetLinger(sec int) error }); ok {
 		_ = t.SetLinger(0)
 	}
-	_ = c.Conn.Close()
+	_ = c.Close()
 }
+
+// Close closes the connection. Its buffers are left to Free, or the collector.
+func (c *Conn) Close() error {
+	c.uncount()
+	return c.Conn.Close()
+}
+
+func (c *Conn) uncount() { c.pool.narrow(int(c.wide.Swap(0))) }
 
 // Free gives the buffers back. The Conn must not be used afterwards.
 func (c *Conn) Free() {
@@ -187,5 +240,6 @@ func (c *Conn) Free() {
 	if c.out != nil {
 		c.pool.Put(c.out)
 	}
+	c.uncount()
 	c.in, c.out, c.r, c.w = nil, nil, 0, 0
 }

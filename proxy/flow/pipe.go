@@ -59,8 +59,8 @@ func copyCounted(to io.Writer, r io.Reader, pool *Buffers, n *atomic.Uint64) err
 		n.Add(uint64(k)) // never negative
 		return err
 	}
-	buf := pool.Get(LargeBuffer)
-	defer pool.Put(buf)
+	buf, done := pool.pipe()
+	defer done()
 	for {
 		k, err := r.Read(buf)
 		if k > 0 {

@@ -4,10 +4,10 @@ import "bytes"
 
 // Bounds of a chunked body.
 const (
-	maxChunkLine    = 1 << 10 // bytes of a chunk's size and extensions
+	MaxChunkLine    = 1 << 10 // bytes of a chunk's size and extensions
 	freeExtensions  = 16 << 10
-	maxTrailerBytes = 16 << 10
-	maxTrailers     = 64
+	MaxTrailerBytes = 16 << 10
+	MaxTrailers     = 64
 )
 
 // Chunks decodes a chunked body (RFC 9112, section 7.1). The zero value is
@@ -83,9 +83,9 @@ func (c *Chunks) Reset() {
 
 // size reads a chunk's first line.
 func (c *Chunks) size(b []byte) (int, error) {
-	end := bytes.IndexByte(b[:min(len(b), maxChunkLine)], '\n')
+	end := bytes.IndexByte(b[:min(len(b), MaxChunkLine)], '\n')
 	if end < 0 {
-		if len(b) >= maxChunkLine {
+		if len(b) >= MaxChunkLine {
 			return 0, Error{Kind: ErrBadChunkExtension}
 		}
 		return 0, nil
@@ -141,7 +141,7 @@ func (c *Chunks) end(b []byte) (int, error) {
 // readTrailers reads the trailer section. Fields that frame or route a message
 // may not come behind it (RFC 9110, section 6.5.1).
 func (c *Chunks) readTrailers(b []byte) (int, error) {
-	n, err := c.lines.find(b, &Limits{Head: maxTrailerBytes, Line: maxTrailerBytes, Fields: maxTrailers})
+	n, err := c.lines.find(b, &Limits{Head: MaxTrailerBytes, Line: MaxTrailerBytes, Fields: MaxTrailers})
 	if n == 0 {
 		return 0, err
 	}

@@ -62,7 +62,7 @@ func TestChunks(t *testing.T) {
 		{"bare LF behind the size", "5\nhello\r\n", `"" bare-lf`},
 		{"bare CR in an extension", "5;a\rb\r\nhello\r\n", `"" bare-cr`},
 		{"NUL in an extension", "5;\x00\r\nhello\r\n", `"" bad-chunk-extension`},
-		{"long extension", "5;" + strings.Repeat("a", maxChunkLine), `"" bad-chunk-extension`},
+		{"long extension", "5;" + strings.Repeat("a", MaxChunkLine), `"" bad-chunk-extension`},
 		{"data too long", "1\r\nxy\r\n", `"x" bad-chunk-end`},
 		{"bare LF behind the data", "1\r\nx\n0\r\n\r\n", `"x" bad-chunk-end`},
 		{"CR without LF behind the data", "1\r\nx\r0\r\n\r\n", `"x" bad-chunk-end`},
@@ -73,7 +73,7 @@ func TestChunks(t *testing.T) {
 		{"folded first trailer", "0\r\n A: b\r\n\r\n", `"" obs-fold`},
 		{"bare LF in trailers", "0\r\nA: b\n\r\n", `"" bare-lf`},
 		{"bare LF at the end", "0\r\n\n", `"" bare-lf`},
-		{"too many trailers", "0\r\n" + strings.Repeat("A:\r\n", maxTrailers+1), `"" too-many-fields`},
+		{"too many trailers", "0\r\n" + strings.Repeat("A:\r\n", MaxTrailers+1), `"" too-many-fields`},
 		{"large trailers", "0\r\n" + strings.Repeat("A: "+strings.Repeat("x", 1019)+"\r\n", 16) + "\r\n", `"" header-too-large`},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

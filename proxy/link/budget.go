@@ -9,9 +9,14 @@ import (
 // have received and nobody took yet, and the pools of what they reuse. It is
 // safe for concurrent use.
 type Budget struct {
-	limit int64
-	used  atomic.Int64
-	peak  atomic.Int64
+	// MaxServed bounds the streams that are being served on all links; 0 means
+	// no bound.
+	MaxServed int
+
+	limit  int64
+	used   atomic.Int64
+	peak   atomic.Int64
+	served atomic.Int64
 
 	streams sync.Pool // *Stream
 	small   sync.Pool // *chunk of smallChunk bytes
@@ -55,6 +60,30 @@ func (b *Budget) grow(n int) bool {
 }
 
 func (b *Budget) over() bool { return b.used.Load() > b.limit }
+
+// Served is the number of streams that are being served.
+func (b *Budget) Served() int { return int(b.served.Load()) }
+
+func (b *Budget) crowded() bool {
+	return b.MaxServed > 0 && int(b.served.Load()) >= b.MaxServed
+}
+
+// Share is what all links of one peer may have of a proxy together. It is safe
+// for concurrent use.
+type Share struct {
+	// Max bounds the streams of the peer that are being served.
+	Max int
+
+	served atomic.Int64
+}
+
+func (s *Share) full() bool { return s != nil && int(s.served.Load()) >= s.Max }
+
+func (s *Share) add(n int64) {
+	if s != nil {
+		s.served.Add(n)
+	}
+}
 
 // Sizes of buffers in bytes.
 const (

@@ -7,6 +7,9 @@ import (
 	"github.com/leno-mesh/leno/proxy/http2"
 )
 
+// DefaultMaxStreams is the number of streams on one link at once.
+const DefaultMaxStreams = 1024
+
 // ALPN is the protocol name in the TLS handshake; the number is the major
 // version of docs/link.md.
 const ALPN = "leno/1"
@@ -21,16 +24,19 @@ const (
 	backlogLimit  = 256 << 10                          // bytes waiting to be written, all kinds
 	shedUnread    = 32 << 10                           // unread bytes of a stream that is shed over budget
 	defaultPeerMx = 100                                // streams before the peer's SETTINGS came
-	maxHeads      = 16                                 // header blocks of a stream that nobody took
 	keepAlive     = 10 * time.Second                   // PING with open streams and nothing to say
 	lingerTime    = time.Second                        // waiting for the peer's end after ours
 
 	frameHeaderLen = http2.FrameHeaderLen
 )
 
+// MaxHeads is how many heads a stream may have: interim ones and the final one.
+const MaxHeads = 16
+
 // Config is how a link behaves. The zero value is ready to use.
 type Config struct {
-	// MaxStreams is the number of streams at once, for both sides. Default 1024.
+	// MaxStreams is the number of streams at once, for both sides. Default
+	// DefaultMaxStreams.
 	MaxStreams int
 	// StreamWindow is the receive window in bytes that a stream starts with,
 	// and MaxStreamWindow what it may grow to. Defaults 64 KiB and 1 MiB.
@@ -50,6 +56,10 @@ type Config struct {
 	PingTimeout time.Duration
 	// Budget is the memory that links share. Default: 64 MiB of its own.
 	Budget *Budget
+	// Floods bounds what the peer may send in one second.
+	Floods Floods
+	// Share is what the links of one peer have together; nil means no bound.
+	Share *Share
 	// Software is the release of this proxy, "major.minor.patch".
 	Software string
 	// Features is the set of bits for LENO_FEATURES.
@@ -62,13 +72,17 @@ func (c Config) withDefaults() Config {
 			*v = d
 		}
 	}
-	def(&c.MaxStreams, 1024)
+	def(&c.MaxStreams, DefaultMaxStreams)
 	def(&c.StreamWindow, 64<<10)
 	def(&c.MaxStreamWindow, max(1<<20, c.StreamWindow))
 	def(&c.ConnWindow, 1<<20)
 	c.ConnWindow = max(c.ConnWindow, http2.DefaultWindow)
 	def(&c.MaxHeaderBytes, 64<<10)
 	def(&c.HeaderTable, 16<<10)
+	def(&c.Floods.Resets, DefaultResets)
+	def(&c.Floods.Pings, DefaultPings)
+	def(&c.Floods.Settings, DefaultSettings)
+	def(&c.Floods.Idle, DefaultIdle)
 	if c.PingAfter <= 0 {
 		c.PingAfter = time.Second
 	}

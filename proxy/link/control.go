@@ -7,14 +7,28 @@ import (
 	"github.com/leno-mesh/leno/proxy/http2"
 )
 
-// Limits of docs/link.md, "What ends a link": frames in one second.
+// Floods bounds what a peer may send in one second (docs/link.md, "What ends a
+// link"). Zero fields mean the defaults.
+type Floods struct {
+	Resets   int // RST_STREAM; 4096
+	Pings    int // 256
+	Settings int // SETTINGS; 64
+	Idle     int // frames without effect; 4096
+}
+
+// The defaults of Floods.
 const (
-	maxResets     = 4096
-	maxPings      = 256
-	maxSettings   = 64
-	maxIdleFrames = 4096
-	maxAnswers    = 256 << 10 // bytes in the buffer
-	tinyWindow    = 256       // bytes of a WINDOW_UPDATE without effect
+	DefaultResets   = 4096
+	DefaultPings    = 256
+	DefaultSettings = 64
+	DefaultIdle     = 4096
+)
+
+const (
+	// MaxAnswers bounds the answers in bytes that a peer does not read.
+	MaxAnswers = 256 << 10
+	// TinyWindow is the bytes of a WINDOW_UPDATE without effect.
+	TinyWindow = 256
 )
 
 type floodCounts struct {
@@ -37,7 +51,7 @@ func (r *reader) count(n *int, limit int, what string) error {
 // read is cut off. Link.mu is held.
 func (l *Link) answer(n int) error {
 	l.answers += n
-	if l.answers > maxAnswers {
+	if l.answers > MaxAnswers {
 		return flood("frames while it does not read the answers")
 	}
 	return nil
@@ -52,7 +66,7 @@ func (l *Link) answerReset(id uint32, code http2.ErrCode) error {
 
 func (r *reader) onReset(ev *http2.Event) error {
 	l := r.l
-	if err := r.count(&r.counts.resets, maxResets, "resets"); err != nil {
+	if err := r.count(&r.counts.resets, r.l.cfg.Floods.Resets, "resets"); err != nil {
 		return err
 	}
 	l.mu.Lock()
@@ -76,8 +90,8 @@ func (r *reader) onReset(ev *http2.Event) error {
 }
 
 func (r *reader) onWindowUpdate(ev *http2.Event) error {
-	if ev.Increment < tinyWindow {
-		if err := r.count(&r.counts.idle, maxIdleFrames, "tiny window updates"); err != nil {
+	if ev.Increment < TinyWindow {
+		if err := r.count(&r.counts.idle, r.l.cfg.Floods.Idle, "tiny window updates"); err != nil {
 			return err
 		}
 	}
@@ -114,7 +128,7 @@ func (l *Link) widen(s *Stream, inc int) error {
 }
 
 func (r *reader) onSettings(ev *http2.Event) error {
-	if err := r.count(&r.counts.settings, maxSettings, "settings"); err != nil {
+	if err := r.count(&r.counts.settings, r.l.cfg.Floods.Settings, "settings"); err != nil {
 		return err
 	}
 	if ev.Ack {
@@ -180,7 +194,7 @@ func (l *Link) appendPing(kind uint64) {
 }
 
 func (r *reader) onPing(ev *http2.Event) error {
-	if err := r.count(&r.counts.pings, maxPings, "pings"); err != nil {
+	if err := r.count(&r.counts.pings, r.l.cfg.Floods.Pings, "pings"); err != nil {
 		return err
 	}
 	l := r.l

@@ -91,18 +91,18 @@ func TestConnectionErrors(t *testing.T) {
 		send []byte
 		want http2.ErrCode
 	}{
-		{"pings", repeat(maxPings+1, func(b []byte, _ int) []byte { return http2.AppendPing(b, false, ping) }), calm},
-		{"settings", repeat(maxSettings+1, func(b []byte, _ int) []byte { return http2.AppendSettings(b) }), calm},
-		{"empty data", append(head(1, false), repeat(maxIdleFrames+1, func(b []byte, _ int) []byte {
+		{"pings", repeat(DefaultPings+1, func(b []byte, _ int) []byte { return http2.AppendPing(b, false, ping) }), calm},
+		{"settings", repeat(DefaultSettings+1, func(b []byte, _ int) []byte { return http2.AppendSettings(b) }), calm},
+		{"empty data", append(head(1, false), repeat(DefaultIdle+1, func(b []byte, _ int) []byte {
 			return http2.AppendData(b, 1, nil, false)
 		})...), calm},
-		{"tiny windows", repeat(maxIdleFrames+1, func(b []byte, _ int) []byte {
+		{"tiny windows", repeat(DefaultIdle+1, func(b []byte, _ int) []byte {
 			return http2.AppendWindowUpdate(b, 0, 1)
 		}), calm},
-		{"unknown frames", repeat(maxIdleFrames+1, func(b []byte, _ int) []byte {
+		{"unknown frames", repeat(DefaultIdle+1, func(b []byte, _ int) []byte {
 			return http2.AppendFrameHeader(b, 0, 0x77, 0, 0)
 		}), calm},
-		{"rapid reset", repeat(maxResets+1, func(b []byte, i int) []byte {
+		{"rapid reset", repeat(DefaultResets+1, func(b []byte, i int) []byte {
 			id := uint32(2*i + 1)
 			return http2.AppendReset(append(b, head(id, true)...), id, http2.ErrCodeCancel)
 		}), calm},

@@ -41,7 +41,9 @@ func (l *Link) tick() {
 	if next > 0 {
 		l.timer.Reset(next)
 	}
+	stalled := l.stalled(l.now())
 	l.unlockKick()
+	l.shed(stalled)
 	if next <= 0 {
 		l.end(errSilent)
 	}

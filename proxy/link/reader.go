@@ -140,7 +140,7 @@ func (r *reader) streamFault(ev *http2.Event, err error) error {
 		}
 	}
 	r.l.reset(he.Stream, &StreamError{Code: he.Code, Reason: he.Kind.String()}, true)
-	return r.count(&r.counts.idle, maxIdleFrames, "malformed frames")
+	return r.count(&r.counts.idle, r.l.cfg.Floods.Idle, "malformed frames")
 }
 
 func (r *reader) handle(ev *http2.Event) error {
@@ -160,7 +160,7 @@ func (r *reader) handle(ev *http2.Event) error {
 	case http2.EventGoAway:
 		return r.onGoAway(ev)
 	case http2.EventPriority, http2.EventUnknown:
-		return r.count(&r.counts.idle, maxIdleFrames, "frames without effect")
+		return r.count(&r.counts.idle, r.l.cfg.Floods.Idle, "frames without effect")
 	}
 	return nil
 }

@@ -46,7 +46,7 @@ func (r *reader) acceptLocked(ev *http2.Event) error {
 		return nil
 	}
 	l.lastID = ev.Stream
-	if l.streams.len() >= l.cfg.MaxStreams || l.running >= 2*l.cfg.MaxStreams || l.mem.over() {
+	if l.fullUp() {
 		err := l.answerReset(ev.Stream, http2.ErrCodeRefusedStream)
 		l.mu.Unlock()
 		return err
@@ -61,6 +61,13 @@ func (r *reader) acceptLocked(ev *http2.Event) error {
 	r.starts = append(r.starts, start{s, w})
 	r.conclude(s, ev.Stream, s.putHead(l, ev))
 	return nil
+}
+
+// fullUp says whether one more stream would be too many: for the link, its
+// peer, or the proxy. Link.mu is held.
+func (l *Link) fullUp() bool {
+	return l.streams.len() >= l.cfg.MaxStreams || l.running >= 2*l.cfg.MaxStreams ||
+		l.mem.over() || l.mem.crowded() || l.cfg.Share.full()
 }
 
 // known says whether the stream, which is not open, was open before. Others
@@ -101,7 +108,7 @@ func (r *reader) onData(ev *http2.Event) error {
 		return &linkError{http2.ErrCodeFlowControl, "more data than the link's window"}
 	}
 	if len(ev.Data) == 0 && ev.Last && !ev.EndStream {
-		if err := r.count(&r.counts.idle, maxIdleFrames, "empty DATA frames"); err != nil {
+		if err := r.count(&r.counts.idle, r.l.cfg.Floods.Idle, "empty DATA frames"); err != nil {
 			return err
 		}
 	}
@@ -129,7 +136,7 @@ func (r *reader) find(ev *http2.Event) (*Stream, error) {
 			err = protocolError("data of a stream that was not opened")
 		}
 		if err == nil && ev.Last {
-			err = r.count(&r.counts.idle, maxIdleFrames, "DATA frames of closed streams")
+			err = r.count(&r.counts.idle, r.l.cfg.Floods.Idle, "DATA frames of closed streams")
 		}
 		return nil, err
 	}
@@ -172,7 +179,7 @@ func (s *Stream) putHead(l *Link, ev *http2.Event) verdict {
 	if s.link != l || s.id != ev.Stream {
 		return deliverGone
 	}
-	if s.ended || len(s.heads) >= maxHeads || s.final && !ev.EndStream {
+	if s.ended || len(s.heads) >= MaxHeads || s.final && !ev.EndStream {
 		return deliverMalformed
 	}
 	h := headBlock{from: len(s.fields), end: ev.EndStream}

@@ -2,6 +2,7 @@ package link
 
 import (
 	"sync"
+	"time"
 
 	"github.com/leno-mesh/leno/proxy/http2"
 )
@@ -46,7 +47,9 @@ type Stream struct {
 	prev, next         *Stream
 	sendDone, recvDone bool
 	sendErr            *StreamError
-	mark               uint64 // position of HEADERS in everything written
+	mark               uint64        // position of HEADERS in everything written
+	stuckAt            time.Duration // when a Write was first seen that did not move; 0: none
+	stuckLeft          int           // what of it was left then
 
 	readWake, writeWake chan struct{}
 }
@@ -77,7 +80,7 @@ func (s *Stream) begin(l *Link, id uint32) {
 	s.link, s.id = l, id
 	s.window, s.credit = l.cfg.StreamWindow, l.cfg.StreamWindow
 	s.mu.Unlock()
-	s.sendDone, s.recvDone, s.sendErr = false, false, nil
+	s.sendDone, s.recvDone, s.sendErr, s.stuckAt = false, false, nil, 0
 }
 
 // ID is the number of the stream on its link.

@@ -14,6 +14,8 @@ type start struct {
 // worked last. Link.mu is held.
 func (l *Link) claimWorker() *worker {
 	l.running++
+	l.mem.served.Add(1)
+	l.cfg.Share.add(1)
 	l.runningPeak = max(l.runningPeak, l.running)
 	n := len(l.workers)
 	if n == 0 {
@@ -59,6 +61,8 @@ func (l *Link) rest(w *worker) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.running--
+	l.mem.served.Add(-1)
+	l.cfg.Share.add(-1)
 	if l.closing {
 		return false
 	}

@@ -46,7 +46,10 @@ func (l *Link) writeLoop() {
 			l.hangUp()
 			return
 		}
+		size := cap(out.b)
+		l.mem.take(size) // a peer that does not read holds it
 		n, err := l.conn.Write(out.b)
+		l.mem.give(size)
 		if err != nil {
 			l.mu.Lock()
 			// What a failed Write did not count as written was not received:

@@ -68,6 +68,8 @@ type Config struct {
 	// Access is the policy on the application's port.
 	Access mesh.Access
 	Log    *slog.Logger
+	// Limit changes what the proxies may spend; nil leaves the defaults.
+	Limit func(*proxy.Config)
 }
 
 // New starts a pair; it ends with the test.
@@ -98,11 +100,15 @@ func (p *Pair) startServer(t testing.TB, cfg Config, i int, app netip.AddrPort) 
 		Ports:    []mesh.Port{{Number: app.Port(), Target: app, Services: []mesh.ServiceName{Service}, Access: cfg.Access}},
 	}
 	s.Endpoint = mesh.Endpoint{Addr: app, Proxy: at, Identity: id, Workload: w, Name: string(w)}
-	var err error
-	s.Proxy, err = proxy.New(proxy.Config{
+	config := proxy.Config{
 		Inbound: at, Identity: p.CA.Source(t, id, w), Metrics: s.Metrics, Log: cfg.Log.With("proxy", string(w)),
 		Watch: func(mesh.Target) {}, Unwatch: func(mesh.Target) {}, Grace: testGrace, DrainTimeout: 5 * time.Second,
-	})
+	}
+	if cfg.Limit != nil {
+		cfg.Limit(&config)
+	}
+	var err error
+	s.Proxy, err = proxy.New(config)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -117,13 +123,17 @@ func (p *Pair) startClient(t testing.TB, cfg Config) {
 	t.Helper()
 	id := mesh.NewIdentity(TrustDomain, Service.Namespace, "client")
 	p.Upstream, p.Outbound = Free(t), Free(t)
-	var err error
-	p.Client, err = proxy.New(proxy.Config{
+	config := proxy.Config{
 		Inbound: Free(t), Outbound: []netip.AddrPort{p.Outbound},
 		Upstreams: []proxy.Upstream{{Listen: p.Upstream, Target: mesh.Target{Host: "app.shop", Port: 80}}},
 		Identity:  p.CA.Source(t, id, "client"), Metrics: p.ClientMetrics, Log: cfg.Log.With("proxy", "client"),
 		Watch: p.answer, Unwatch: func(mesh.Target) {}, Grace: testGrace, DrainTimeout: time.Second,
-	})
+	}
+	if cfg.Limit != nil {
+		cfg.Limit(&config)
+	}
+	var err error
+	p.Client, err = proxy.New(config)
 	if err != nil {
 		t.Fatal(err)
 	}

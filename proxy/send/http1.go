@@ -2,12 +2,14 @@ package send
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"sync/atomic"
 	"time"
 
 	"github.com/leno-mesh/leno/proxy/flow"
 	"github.com/leno-mesh/leno/proxy/http1"
+	"github.com/leno-mesh/leno/proxy/link"
 )
 
 // httpConn is a connection to an application or an unmeshed endpoint that
@@ -27,6 +29,7 @@ type httpConn struct {
 	idleSince time.Time
 	keepAlive bool
 	tunnel    bool // the answer may end HTTP on this connection
+	interim   int  // answers of this request that were not final
 	pinned    bool // it authenticated its client by connection: never shared
 	// answered is true once a byte of the answer came.
 	answered bool
@@ -34,15 +37,19 @@ type httpConn struct {
 	cancel atomic.Uint32
 }
 
+// MaxInterim is how many 1xx answers a request may get before its final one.
+const MaxInterim = link.MaxHeads - 1
+
 var (
 	errUnasked    = errors.New("101 without having been asked to switch protocols")
 	errIdleAnswer = errors.New("408 to an idle connection")
+	errInterim    = fmt.Errorf("more than %d interim answers to one request", MaxInterim)
 )
 
 // Send is part of flow.Exchange.
 func (h *httpConn) Send(r *flow.Request, body []byte, end bool) error {
 	h.verb = http1.VerbOf(r.Method)
-	h.answered, h.keepAlive, h.adopted = false, true, false
+	h.answered, h.keepAlive, h.adopted, h.interim = false, true, false, 0
 	out := r.AppendHead(h.conn.Out())
 	if h.tunnel && r.Upgrade != "" {
 		out = http1.AppendField(out, "Connection", "Upgrade")
@@ -84,6 +91,11 @@ func (h *httpConn) Receive(r *flow.Response) error {
 			}
 			if n > 0 && h.idleAnswer() {
 				return h.failed(errIdleAnswer)
+			}
+			if n > 0 && h.parser.Interim() {
+				if h.interim++; h.interim > MaxInterim {
+					return flow.Fail(h.pool.malformed(), errInterim)
+				}
 			}
 			if n > 0 {
 				h.begin(r, n)
@@ -144,8 +156,11 @@ func (h *httpConn) failed(err error) error {
 	if r := flow.Reason(h.cancel.Load()); r != flow.ReasonNone { // a Reason was stored
 		return flow.Fail(r, err)
 	}
-	if errors.Is(err, flow.ErrBufferFull) {
+	switch {
+	case errors.Is(err, flow.ErrBufferFull):
 		return flow.Fail(h.pool.malformed(), err)
+	case errors.Is(err, flow.ErrNoRoom):
+		return flow.Fail(flow.Overloaded, err)
 	}
 	if errors.Is(err, io.EOF) {
 		err = io.ErrUnexpectedEOF

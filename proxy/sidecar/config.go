@@ -37,9 +37,9 @@ type Config struct {
 	Upstreams              []proxy.Upstream
 	Name, Zone             string
 	Services               []mesh.RegisteredPort
-	ClientUID              []uint32 // users whose connections are taken; none: every user's
-	MaxConns               int
-	MemoryLimit            int64 // bytes; 0: what the cgroup says, or 256 MiB
+	ClientUID              []uint32       // users whose connections are taken; none: every user's
+	MemoryLimit            int64          // bytes; 0: what the control group says, or 256 MiB
+	Limits                 map[string]int // numbers set by hand, by their names in docs/limits.md
 	DrainTimeout           time.Duration
 	RunAs                  int // user to become when started as root; 0: stay
 	Version                string

@@ -18,7 +18,7 @@ import (
 	"github.com/leno-mesh/leno/proxy"
 	"github.com/leno-mesh/leno/proxy/admin"
 	"github.com/leno-mesh/leno/proxy/flow"
-	"github.com/leno-mesh/leno/proxy/link"
+	"github.com/leno-mesh/leno/proxy/limits"
 	"github.com/leno-mesh/leno/proxy/subscribe"
 	"github.com/leno-mesh/leno/telemetry"
 )
@@ -39,6 +39,7 @@ type Sidecar struct {
 	sub     *subscribe.Client
 	pusher  *telemetry.Pusher
 	admin   *admin.Server
+	limits  limits.Limits
 }
 
 // New opens every listener and the state directory. Then, when it was started
@@ -52,46 +53,56 @@ func New(cfg Config, logTo io.Writer) (*Sidecar, error) {
 		return nil, fmt.Errorf("log level: %w; want debug, info, warn or error", err)
 	}
 	s.log = slog.New(slog.NewTextHandler(logTo, &slog.HandlerOptions{Level: s.level}))
-	s.metrics = telemetry.NewRegistry(telemetry.Config{Version: cfg.Version, Stage: stageOf})
-	l := limitsFor(cfg)
-	debug.SetMemoryLimit(l.heap)
-	for _, step := range []func(limits) error{s.buildProxy, s.buildAdmin, s.becomeUser, s.buildControl} {
-		if err := step(l); err != nil {
+	var err error
+	if s.limits, err = limits.For(cfg.MemoryLimit, cfg.Limits); err != nil {
+		return nil, err
+	}
+	s.metrics = telemetry.NewRegistry(telemetry.Config{Version: cfg.Version, Stage: stageOf, MaxSeries: s.limits.Series})
+	debug.SetMemoryLimit(s.limits.Heap)
+	for _, step := range []func() error{s.buildProxy, s.buildAdmin, s.becomeUser, s.buildControl} {
+		if err := step(); err != nil {
 			return nil, err
 		}
 	}
-	s.log.Info("limits", "memory", l.memory, "buffers", l.buffers, "connections", l.conns)
+	l := &s.limits
+	s.log.Info("limits", "memory", l.Memory, "from", l.From, "heap", l.Heap, "connections", l.Connections,
+		"handshakes", l.Handshakes, "streams", l.Streams, "link-buffers", l.LinkBuffers, "wide-buffers", l.WideBuffers)
 	return s, nil
 }
 
 func stageOf(code string) string { return flow.ParseReason(code).Row().Stage.String() }
 
 // buildProxy opens the data plane's listeners.
-func (s *Sidecar) buildProxy(l limits) (err error) {
+func (s *Sidecar) buildProxy() (err error) {
+	l := &s.limits
+	links := l.Link()
+	links.Software = s.cfg.Version
 	s.proxy, err = proxy.New(proxy.Config{
 		Inbound:  netip.AddrPortFrom(s.cfg.Address, s.cfg.InboundPort),
 		Outbound: s.cfg.Outbound, Redirected: s.cfg.Redirected, Upstreams: s.cfg.Upstreams,
 		OwnPorts: []uint16{s.cfg.AdminPort}, ClientUID: s.cfg.ClientUID,
 		Identity: s.source, Metrics: s.metrics, Log: s.log,
-		Link:     link.Config{Budget: link.NewBudget(l.buffers), Software: s.cfg.Version},
-		MaxConns: l.conns, DrainTimeout: s.cfg.DrainTimeout,
+		Link: links, Limits: l.HTTP1(), DrainTimeout: s.cfg.DrainTimeout,
+		MaxConns: l.Connections, MaxHandshakes: l.Handshakes, MaxDestinations: l.Destinations,
+		PeerLinks: l.PeerLinks, PeerStreams: l.PeerStreams, WideBuffers: int64(l.WideBuffers),
 		Watch:   func(t mesh.Target) { s.sub.Watch(t) },
 		Unwatch: func(t mesh.Target) { s.sub.Unwatch(t) },
 	})
 	return err
 }
 
-func (s *Sidecar) buildAdmin(limits) (err error) {
+func (s *Sidecar) buildAdmin() (err error) {
 	s.admin, err = admin.New(admin.Config{
 		Listen: netip.AddrPortFrom(s.cfg.Address, s.cfg.AdminPort),
 		Ready:  s.missing, Metrics: s.metrics.WriteText, Level: s.level,
 		Snapshot: func() any { return s.believes() },
+		Limits:   func() any { return limitsPage{s.limits, s.proxy.Spent()} },
 	})
 	return err
 }
 
 // buildControl makes what talks with the control plane.
-func (s *Sidecar) buildControl(limits) (err error) {
+func (s *Sidecar) buildControl() (err error) {
 	var servers []string
 	if s.cfg.StateDir != "" {
 		if s.state, err = identity.OpenState(s.cfg.StateDir); err != nil {
@@ -129,6 +140,12 @@ func (s *Sidecar) buildControl(limits) (err error) {
 	}
 	s.pusher = telemetry.NewPusher(telemetry.PusherConfig{Registry: s.metrics, Push: s.sub.Push, Logger: s.log})
 	return nil
+}
+
+// limitsPage is what /debug/limits shows.
+type limitsPage struct {
+	Limits limits.Limits
+	Spent  proxy.Spent
 }
 
 // serverExpected is who the control plane must prove to be. It is asked for

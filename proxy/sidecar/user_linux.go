@@ -12,7 +12,7 @@ import (
 // becomeUser gives up root for good when the process was started as root: the
 // listeners are open, nothing that follows needs a privilege. Setting the user
 // of a root process to another clears all its capabilities (capabilities(7)).
-func (s *Sidecar) becomeUser(limits) error {
+func (s *Sidecar) becomeUser() error {
 	if err := noNewPrivileges(); err != nil {
 		return err
 	}

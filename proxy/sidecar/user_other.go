@@ -3,4 +3,4 @@
 package sidecar
 
 // becomeUser does nothing where users cannot be changed for good.
-func (s *Sidecar) becomeUser(limits) error { return nil }
+func (s *Sidecar) becomeUser() error { return nil }

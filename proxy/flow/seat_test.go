@@ -1,0 +1,153 @@
+package flow
+
+import (
+	"errors"
+	"net"
+	"testing"
+)
+
+// endNoter is a connection that notes its end.
+type endNoter struct {
+	net.Conn
+	name   string
+	closed bool
+	reset  bool
+}
+
+func (c *endNoter) Close() error            { c.closed = true; return nil }
+func (c *endNoter) SetLinger(sec int) error { c.reset = sec == 0; return nil }
+
+func taken(t *testing.T, s *Seats, name string) (*Seat, *endNoter) {
+	t.Helper()
+	c := &endNoter{name: name}
+	seat, _ := s.Take(c)
+	if seat == nil {
+		t.Fatalf("%s got no seat", name)
+	}
+	return seat, c
+}
+
+// Who keeps the proxy waiting gives way, the one that has done so the longest
+// first, and newcomers before those that have been of use.
+func TestSeatsGiveWay(t *testing.T) {
+	s := &Seats{Max: 4}
+	works, _ := taken(t, s, "works")
+	works.Busy()
+	idle, idleConn := taken(t, s, "idle after a request")
+	idle.Busy()
+	idle.Idle()
+	idle.Wait()
+	slow, slowConn := taken(t, s, "slow head")
+	slow.Wait()
+	silent, silentConn := taken(t, s, "silent")
+	silent.Wait()
+
+	_, evicted := s.Take(&endNoter{})
+	if !evicted || !slowConn.closed || silentConn.closed || idleConn.closed {
+		t.Fatalf("evicted %v: slow %v, silent %v, idle %v", evicted, slowConn.closed, silentConn.closed, idleConn.closed)
+	}
+	if s.Len() != 4 {
+		t.Errorf("%d seats taken, want 4", s.Len())
+	}
+	slow.Leave() // its goroutine ends later, and takes nobody's seat along
+	if s.Len() != 4 {
+		t.Errorf("%d seats taken after the evicted one left, want 4", s.Len())
+	}
+	if _, _ = s.Take(&endNoter{}); !silentConn.closed || idleConn.closed {
+		t.Errorf("silent %v, idle %v", silentConn.closed, idleConn.closed)
+	}
+	if _, _ = s.Take(&endNoter{}); !idleConn.closed || idleConn.reset {
+		t.Errorf("idle: closed %v, by reset %v", idleConn.closed, idleConn.reset)
+	}
+	if seat, evicted := s.Take(&endNoter{}); seat != nil || evicted {
+		t.Error("a seat was taken from a connection that works")
+	}
+	works.Leave()
+	if seat, evicted := s.Take(&endNoter{}); seat == nil || evicted {
+		t.Error("the seat that was given back is not to be had")
+	}
+}
+
+// A request that is cut must not look whole.
+func TestSeatEndsRequestsByReset(t *testing.T) {
+	s := &Seats{Max: 1}
+	seat, c := taken(t, s, "slow reader")
+	seat.Busy()
+	seat.Wait()
+	if _, _ = s.Take(&endNoter{}); !c.closed || !c.reset {
+		t.Errorf("closed %v, by reset %v", c.closed, c.reset)
+	}
+}
+
+// Bytes that move keep a slow connection its seat; single ones do not.
+func TestSeatProgress(t *testing.T) {
+	s := &Seats{Max: 2}
+	upload, uploadConn := taken(t, s, "upload")
+	drip, dripConn := taken(t, s, "drip")
+	for range 8 {
+		upload.Wait()
+		upload.Work(seatProgress / 4)
+		drip.Wait()
+		drip.Work(1)
+	}
+	upload.Wait()
+	drip.Wait()
+	if _, _ = s.Take(&endNoter{}); uploadConn.closed || !dripConn.closed {
+		t.Errorf("upload closed %v, drip closed %v", uploadConn.closed, dripConn.closed)
+	}
+}
+
+func TestNilSeat(t *testing.T) {
+	var s *Seat
+	s.Wait()
+	s.Work(1)
+	s.Busy()
+	s.Idle()
+	s.Leave()
+}
+
+// Wide buffers are shared by all connections, and come back however the
+// connection ends.
+func TestWideBuffers(t *testing.T) {
+	pool := &Buffers{Wide: LargeBuffer}
+	fill := func(n int) (*Conn, error) {
+		a, b := net.Pipe()
+		go func() {
+			_, _ = b.Write(make([]byte, n))
+			_ = b.Close()
+		}()
+		c := NewConn(a, pool)
+		for len(c.Bytes()) < n {
+			if err := c.Fill(); err != nil {
+				return c, err
+			}
+		}
+		return c, nil
+	}
+	first, err := fill(10 << 10)
+	if err != nil || pool.Used() != LargeBuffer-SmallBuffer {
+		t.Fatalf("%v, %d in use", err, pool.Used())
+	}
+	second, err := fill(10 << 10)
+	if !errors.Is(err, ErrNoRoom) {
+		t.Errorf("%v, want %v", err, ErrNoRoom)
+	}
+	_ = second.Close()
+	_ = first.Close()
+	first.Free()
+	second.Free()
+	if pool.Used() != 0 {
+		t.Errorf("%d bytes never came back", pool.Used())
+	}
+	third, err := fill(10 << 10)
+	if err != nil {
+		t.Error(err)
+	}
+	third.Consume(10 << 10)
+	third.Shrink()
+	third.Abort()
+	third.Free()
+	if pool.Used() != 0 {
+		t.Errorf("%d bytes never came back", pool.Used())
+	}
+}

@@ -1,0 +1,161 @@
+package limits
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"syscall"
+
+	"github.com/leno-mesh/leno/proxy/http1"
+	"github.com/leno-mesh/leno/proxy/link"
+)
+
+// Limits are the numbers of one proxy process.
+type Limits struct {
+	Memory int64  // bytes in all
+	From   string // where Memory comes from
+	Heap   int64  // soft limit of the Go runtime, in bytes (GOMEMLIMIT)
+
+	// Computed from Memory unless they are set.
+	Connections  int // of each side: towards the workload, and of its clients
+	Handshakes   int // of links, under way
+	Streams      int // of all links, being served
+	PeerStreams  int // of one peer's links, being served
+	LinkBuffers  int // bytes received on links that nobody took yet
+	WideBuffers  int // bytes of connections' buffers beyond the small ones
+	Destinations int // that clients made the proxy ask for
+
+	// The same whatever the memory, unless they are set.
+	PeerLinks   int // links of one workload
+	LinkStreams int // streams of one link
+	HeadBytes   int
+	LineBytes   int
+	HeadFields  int
+	Resets      int // in one second on one link, as the three below
+	Pings       int
+	Settings    int
+	IdleFrames  int
+	Series      int // of metrics
+}
+
+const (
+	defaultMemory = 256 << 20
+	leastMemory   = 32 << 20
+	baseMemory    = 12 << 20  // the program itself and what it knows
+	mostPart      = 256 << 20 // more is of no use
+
+	// What one of each takes, measured on busy ones.
+	connCost        = 20 << 10
+	streamCost      = 24 << 10
+	handshakeCost   = 64 << 10
+	destinationCost = 4 << 10
+
+	// DefaultPeerLinks is enough for a peer's second link while the first is
+	// full, and for replacing both.
+	DefaultPeerLinks = 8
+	// DefaultSeries bounds the series of metrics.
+	DefaultSeries = 2000
+)
+
+// For computes the limits from a memory limit in bytes; 0 asks the control
+// group, and without one takes 256 MiB. What set names has its number instead;
+// names are those of Table.
+func For(memory int64, set map[string]int) (Limits, error) {
+	from := "option"
+	if memory <= 0 {
+		memory, from = groupMemory("/"), "control group"
+		if memory > defaultMemory {
+			memory, from = defaultMemory, "default"
+		}
+	}
+	l := OfMemory(memory)
+	l.From = from
+	l.Connections = min(l.Connections, openFiles()/8)
+	for name, n := range set {
+		if err := l.set(name, n); err != nil {
+			return l, err
+		}
+	}
+	l.LinkStreams = min(l.LinkStreams, max(1, l.PeerStreams))
+	return l, nil
+}
+
+// OfMemory computes the limits that follow from so many bytes of memory alone.
+func OfMemory(memory int64) Limits {
+	l := Limits{Memory: max(memory, leastMemory)}
+	l.fromMemory()
+	l.fixed()
+	return l
+}
+
+// fromMemory gives each resource its part, so that all of them at once fit:
+// three eighths of what is free are for connections, two for streams, two for
+// what links received, one for wide buffers. The rest of the memory is for the
+// kernel's part and for what the collector has not collected yet.
+func (l *Limits) fromMemory() {
+	l.Heap = l.Memory * 4 / 5
+	part := int(min((l.Heap-baseMemory)/8, mostPart)) &^ (4<<10 - 1)
+	l.Connections = 3 * part / 2 / connCost // two sides
+	l.Handshakes = min(max(part/handshakeCost, 16), 512)
+	l.Streams = 2 * part / streamCost
+	l.PeerStreams = l.Streams / 2
+	l.LinkBuffers = 2 * part
+	l.WideBuffers = part
+	l.Destinations = min(max(part/destinationCost/2, 64), 4096)
+}
+
+func (l *Limits) fixed() {
+	l.PeerLinks, l.LinkStreams = DefaultPeerLinks, link.DefaultMaxStreams
+	l.HeadBytes, l.LineBytes, l.HeadFields = http1.DefaultHead, http1.DefaultLine, http1.DefaultFields
+	l.Resets, l.Pings, l.Settings, l.IdleFrames = link.DefaultResets, link.DefaultPings, link.DefaultSettings, link.DefaultIdle
+	l.Series = DefaultSeries
+}
+
+// set changes one number.
+func (l *Limits) set(name string, n int) error {
+	for _, row := range Table() {
+		if row.field == nil || row.Name != name {
+			continue
+		}
+		if n < row.Least || n > row.Most {
+			return fmt.Errorf("--limit %s=%d: want %d to %d", name, n, row.Least, row.Most)
+		}
+		*row.field(l) = n
+		return nil
+	}
+	return fmt.Errorf("--limit %s: there is no such limit that can be set; docs/limits.md lists them", name)
+}
+
+// Parse reads "NAME=NUMBER".
+func Parse(s string) (name string, n int, err error) {
+	name, value, ok := strings.Cut(s, "=")
+	if n, err = strconv.Atoi(value); !ok || err != nil {
+		return "", 0, fmt.Errorf("--limit %q: want NAME=NUMBER; docs/limits.md lists the names", s)
+	}
+	return name, n, nil
+}
+
+// openFiles is how many descriptors the process may have. Each connection
+// takes up to two, with one more while it is spliced.
+func openFiles() int {
+	var r syscall.Rlimit
+	if syscall.Getrlimit(syscall.RLIMIT_NOFILE, &r) != nil || r.Cur > 1<<30 {
+		return 1 << 30
+	}
+	return int(r.Cur)
+}
+
+// HTTP1 gives the part of the codec.
+func (l *Limits) HTTP1() http1.Limits {
+	return http1.Limits{Head: l.HeadBytes, Line: l.LineBytes, Fields: l.HeadFields}
+}
+
+// Link gives the part of links.
+func (l *Limits) Link() link.Config {
+	budget := link.NewBudget(int64(l.LinkBuffers))
+	budget.MaxServed = l.Streams
+	return link.Config{
+		MaxStreams: l.LinkStreams, MaxHeaderBytes: l.HeadBytes, Budget: budget,
+		Floods: link.Floods{Resets: l.Resets, Pings: l.Pings, Settings: l.Settings, Idle: l.IdleFrames},
+	}
+}

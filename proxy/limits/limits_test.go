@@ -1,0 +1,85 @@
+package limits
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+)
+
+func TestGroupMemory(t *testing.T) {
+	const mib = 1 << 20
+	for _, tt := range []struct {
+		name  string
+		files map[string]string
+		want  int64
+	}{
+		{"nothing there", nil, unlimited},
+		{"version 2, own", map[string]string{
+			"proc/self/cgroup": "0::/a/b\n", "sys/fs/cgroup/a/memory.max": "max\n", "sys/fs/cgroup/a/b/memory.max": "50331648\n",
+		}, 48 * mib},
+		{"version 2, above", map[string]string{
+			"proc/self/cgroup": "0::/a/b\n", "sys/fs/cgroup/a/memory.max": "33554432\n", "sys/fs/cgroup/a/b/memory.max": "50331648\n",
+		}, 32 * mib},
+		{"version 2, in a container", map[string]string{
+			"proc/self/cgroup": "0::/\n", "sys/fs/cgroup/memory.max": "50331648\n",
+		}, 48 * mib},
+		{"version 1, own", map[string]string{
+			"proc/self/cgroup":                               "9:cpu:/x\n4:memory:/a/b\n0::/\n",
+			"sys/fs/cgroup/memory/memory.limit_in_bytes":     "9223372036854771712\n",
+			"sys/fs/cgroup/memory/a/b/memory.limit_in_bytes": "50331648\n",
+		}, 48 * mib},
+		{"version 1, in a container that sees the host's path", map[string]string{
+			"proc/self/cgroup":                           "4:memory:/docker/123\n",
+			"sys/fs/cgroup/memory/memory.limit_in_bytes": "50331648\n",
+		}, 48 * mib},
+		{"no limit", map[string]string{"proc/self/cgroup": "0::/a\n", "sys/fs/cgroup/a/memory.max": "max\n"}, unlimited},
+		{"damaged", map[string]string{"proc/self/cgroup": "0:\nx\n0::../..\n", "sys/fs/cgroup/memory.max": "-1\n"}, unlimited},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			root := t.TempDir()
+			for name, text := range tt.files {
+				path := filepath.Join(root, name)
+				if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+					t.Fatal(err)
+				}
+				if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if got := groupMemory(root); got != tt.want {
+				t.Errorf("%d, want %d", got, tt.want)
+			}
+		})
+	}
+}
+
+// What the parts may take together fits into the heap that there is.
+func TestPartsFit(t *testing.T) {
+	for _, memory := range []int64{32 << 20, 48 << 20, 256 << 20, 4 << 30} {
+		l := OfMemory(memory)
+		sum := int64(2*l.Connections)*connCost + int64(l.Streams)*streamCost + int64(l.LinkBuffers+l.WideBuffers) + baseMemory
+		if sum > l.Heap || l.Heap >= l.Memory {
+			t.Errorf("at %d MiB: %d bytes in parts, heap %d", memory>>20, sum, l.Heap)
+		}
+	}
+}
+
+func TestSet(t *testing.T) {
+	l, err := For(64<<20, map[string]int{"connections": 100, "resets": 7})
+	if err != nil || l.Connections != 100 || l.Resets != 7 || l.From != "option" {
+		t.Errorf("%+v, %v", l, err)
+	}
+	for _, bad := range []map[string]int{{"connections": 0}, {"head-bytes": 1 << 20}, {"nothing": 1}} {
+		if _, err := For(64<<20, bad); err == nil {
+			t.Errorf("%v was taken", bad)
+		}
+	}
+	for _, bad := range []string{"", "resets", "resets=", "resets=x", "=1=2"} {
+		if name, n, err := Parse(bad); err == nil {
+			t.Errorf("%q gives %q %d", bad, name, n)
+		}
+	}
+	if name, n, err := Parse("resets=12"); name != "resets" || n != 12 || err != nil {
+		t.Errorf("%q %d %v", name, n, err)
+	}
+}

@@ -1,0 +1,200 @@
+package limits
+
+import (
+	"time"
+
+	"github.com/leno-mesh/leno/proxy"
+	"github.com/leno-mesh/leno/proxy/accept"
+	"github.com/leno-mesh/leno/proxy/flow"
+	"github.com/leno-mesh/leno/proxy/http1"
+	"github.com/leno-mesh/leno/proxy/http2"
+	"github.com/leno-mesh/leno/proxy/identify"
+	"github.com/leno-mesh/leno/proxy/link"
+	"github.com/leno-mesh/leno/proxy/send"
+	"github.com/leno-mesh/leno/wire"
+)
+
+// Row is one resource that somebody can make a proxy spend.
+type Row struct {
+	Name string // as in --limit NAME=NUMBER, if it can be set
+	What string // what is counted, with its unit
+	Who  string // who can spend it
+	// Number is the limit, unless it can be set; see Limits.Value.
+	Number int
+	// Computed says that the number follows from the memory limit.
+	Computed bool
+	Past     string // what happens past it
+	// Code is the reason that is told (docs/reasons.md), or the HTTP/2 error
+	// code where no reason travels.
+	Code string
+
+	Least, Most int
+	field       func(*Limits) *int
+}
+
+// Settable says whether --limit takes the row's name.
+func (r Row) Settable() bool { return r.field != nil }
+
+// Value gives a row's number.
+func (l *Limits) Value(r Row) int {
+	if r.field == nil {
+		return r.Number
+	}
+	return *r.field(l)
+}
+
+const (
+	clients  = "client"
+	peers    = "peer's proxy"
+	anybody  = "anybody who can connect"
+	calm     = "ENHANCE_YOUR_CALM"
+	many     = 1 << 20
+	muchData = 1 << 30
+)
+
+// Table lists every limit of a proxy.
+func Table() []Row {
+	var all []Row
+	for _, part := range [][]Row{connections(), heads(), links(), rest()} {
+		all = append(all, part...)
+	}
+	return all
+}
+
+func connections() []Row {
+	overloaded := flow.Overloaded.String()
+	return []Row{
+		{
+			Name: "connections", What: "connections of each side: towards the workload, and of its clients", Who: anybody, Computed: true,
+			Past: "the connection that has kept the proxy waiting the longest is ended; where none does, the new one is refused",
+			Code: overloaded, Least: 16, Most: many, field: func(l *Limits) *int { return &l.Connections },
+		},
+		{
+			Name: "handshakes", What: "TLS handshakes of links under way", Who: anybody, Computed: true,
+			Past: "the oldest one is ended", Code: overloaded, Least: 1, Most: many, field: func(l *Limits) *int { return &l.Handshakes },
+		},
+		{
+			What: "seconds that a handshake may take", Who: anybody, Number: seconds(identify.Timeout),
+			Past: "the connection is closed", Code: flow.ConnectTimeout.String(),
+		},
+		{
+			Name: "wide-buffers", What: "bytes of all connections' buffers beyond 4 KiB each: large heads, bodies under way", Who: anybody, Computed: true,
+			Past: "bodies travel in small pieces; a head that needs more is refused",
+			Code: overloaded, Least: flow.MaxHead, Most: muchData, field: func(l *Limits) *int { return &l.WideBuffers },
+		},
+		{
+			Name: "destinations", What: "destinations that clients made the proxy ask the control plane for", Who: clients, Computed: true,
+			Past: "a request to another one is refused", Code: overloaded, Least: 1, Most: wire.MaxWatches,
+			field: func(l *Limits) *int { return &l.Destinations },
+		},
+		{
+			What: "requests that wait for one destination to get an endpoint", Who: clients, Number: proxy.MaxAwaiting,
+			Past: "the request is refused", Code: overloaded,
+		},
+	}
+}
+
+func heads() []Row {
+	tooLarge := flow.HeaderTooLarge.String()
+	return []Row{
+		{
+			Name: "head-bytes", What: "bytes of a head; on links the decoded fields, each with 32 more", Who: "client, application, " + peers,
+			Past: "the message is refused", Code: tooLarge, Least: 1 << 10, Most: flow.MaxHead, field: func(l *Limits) *int { return &l.HeadBytes },
+		},
+		{
+			Name: "line-bytes", What: "bytes of one line of an HTTP/1 head; of the request line `target-too-long`", Who: "client, application",
+			Past: "the message is refused", Code: tooLarge, Least: 256, Most: flow.MaxHead, field: func(l *Limits) *int { return &l.LineBytes },
+		},
+		{
+			Name: "head-fields", What: "fields of an HTTP/1 head", Who: "client, application",
+			Past: "the message is refused", Code: tooLarge, Least: 8, Most: 4096, field: func(l *Limits) *int { return &l.HeadFields },
+		},
+		{
+			What: "seconds from the first byte of a head to its last", Who: clients, Number: seconds(accept.HeadTimeout),
+			Past: "the request is refused", Code: flow.SlowRequest.String(),
+		},
+		{
+			What: "bytes of the line before a chunk", Who: "client, application", Number: http1.MaxChunkLine,
+			Past: "the message is refused", Code: flow.BadRequest.String(),
+		},
+		{
+			What: "bytes of the trailers of an HTTP/1 body", Who: "client, application", Number: http1.MaxTrailerBytes,
+			Past: "the message is refused", Code: flow.BadRequest.String(),
+		},
+		{
+			What: "fields of the trailers of an HTTP/1 body", Who: "client, application", Number: http1.MaxTrailers,
+			Past: "the message is refused", Code: flow.BadRequest.String(),
+		},
+		{
+			What: "1xx answers to one request", Who: "application", Number: send.MaxInterim,
+			Past: "the request fails", Code: flow.AppBadResponse.String(),
+		},
+	}
+}
+
+func links() []Row {
+	frames := http2.NewReader(http2.Limits{}).Limits()
+	overloaded := flow.Overloaded.String()
+	return []Row{
+		{
+			Name: "peer-links", What: "links of one workload", Who: peers, Past: "the link is closed after its handshake",
+			Code: overloaded, Least: 1, Most: many, field: func(l *Limits) *int { return &l.PeerLinks },
+		},
+		{
+			Name: "link-streams", What: "streams of one link", Who: peers, Past: "the stream is refused", Code: overloaded,
+			Least: 1, Most: many, field: func(l *Limits) *int { return &l.LinkStreams },
+		},
+		{
+			Name: "peer-streams", What: "streams of one workload's links that are being served", Who: peers, Computed: true,
+			Past: "the stream is refused", Code: overloaded, Least: 1, Most: many, field: func(l *Limits) *int { return &l.PeerStreams },
+		},
+		{
+			Name: "streams", What: "streams of all links that are being served", Who: peers, Computed: true,
+			Past: "the stream is refused", Code: overloaded, Least: 1, Most: many, field: func(l *Limits) *int { return &l.Streams },
+		},
+		{
+			Name: "link-buffers", What: "bytes received on all links that nobody took, of windows that grew, and under way to peers", Who: peers, Computed: true,
+			Past: "new streams are refused, and one that keeps sending unread bytes is reset", Code: overloaded,
+			Least: 1 << 20, Most: muchData, field: func(l *Limits) *int { return &l.LinkBuffers },
+		},
+		{
+			What: "seconds that a peer may keep a stream's window shut when streams or buffers are over three quarters used", Who: peers,
+			Number: seconds(link.StallTime), Past: "the stream is reset", Code: calm,
+		},
+		flooding("resets", "RST_STREAM of a link in one second", func(l *Limits) *int { return &l.Resets }),
+		flooding("pings", "PING of a link in one second", func(l *Limits) *int { return &l.Pings }),
+		flooding("settings", "SETTINGS of a link in one second", func(l *Limits) *int { return &l.Settings }),
+		flooding("idle-frames", "frames of a link in one second that have no effect: empty DATA, small WINDOW_UPDATE, unknown types", func(l *Limits) *int { return &l.IdleFrames }),
+		ending("bytes of answers to control frames that the peer does not read", link.MaxAnswers),
+		ending("CONTINUATION frames of one header block", frames.MaxContinuations),
+		ending("bytes of one header block as it travels", frames.MaxBlockBytes),
+		ending("entries of one SETTINGS frame", frames.MaxSettings),
+		{
+			What: "heads of one stream, 1xx answers included", Who: peers, Number: link.MaxHeads,
+			Past: "the stream is reset", Code: flow.BadResponse.String(),
+		},
+	}
+}
+
+func flooding(name, what string, field func(*Limits) *int) Row {
+	return Row{Name: name, What: what, Who: peers, Past: "the link is ended", Code: calm, Least: 1, Most: many, field: field}
+}
+
+func ending(what string, n int) Row {
+	return Row{What: what, Who: peers, Number: n, Past: "the link is ended", Code: calm}
+}
+
+func rest() []Row {
+	return []Row{
+		{
+			Name: "series", What: "series of metrics; a histogram is one", Who: "client, " + peers,
+			Past: "new edges count on the edge `other`", Code: "–", Least: 100, Most: many, field: func(l *Limits) *int { return &l.Series },
+		},
+		{
+			What: "bytes of one message of the control plane", Who: "control plane", Number: wire.MaxMessage,
+			Past: "the stream is ended and opened again", Code: "–",
+		},
+	}
+}
+
+func seconds(d time.Duration) int { return int(d / time.Second) }

@@ -1,0 +1,152 @@
+package proxy_test
+
+import (
+	"bufio"
+	"crypto/tls"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/netip"
+	"testing"
+	"time"
+
+	"github.com/leno-mesh/leno/identity/identitytest"
+	"github.com/leno-mesh/leno/mesh"
+	"github.com/leno-mesh/leno/proxy"
+	"github.com/leno-mesh/leno/proxy/link"
+	"github.com/leno-mesh/leno/proxy/proxytest"
+)
+
+func limited(t *testing.T, app netip.AddrPort, limit func(*proxy.Config)) *proxytest.Pair {
+	return proxytest.New(t, proxytest.Config{Apps: []netip.AddrPort{app}, Limit: limit})
+}
+
+// askOnce sends one request on a connection of its own and gives the status with
+// the reason.
+func askOnce(t *testing.T, to netip.AddrPort) string {
+	t.Helper()
+	c := dial(t, to)
+	defer c.Close()
+	fmt.Fprint(c, "GET / HTTP/1.1\r\nHost: app.shop\r\n\r\n")
+	_ = c.SetReadDeadline(time.Now().Add(patience))
+	resp, err := http.ReadResponse(bufio.NewReader(c), nil)
+	if err != nil {
+		return err.Error()
+	}
+	_, _ = io.Copy(io.Discard, resp.Body)
+	return fmt.Sprint(resp.StatusCode, " ", resp.Header.Get("leno-reason"))
+}
+
+// TestIdleGiveWay has connections that say nothing, or not enough, give way to
+// those that ask for something.
+func TestIdleGiveWay(t *testing.T) {
+	const seats = 4
+	p := limited(t, appAt(t, echo), func(c *proxy.Config) { c.MaxConns = seats })
+	for n := range 5 * seats {
+		c := dial(t, p.Outbound)
+		fmt.Fprint(c, "GET / HTTP/1.1\r\nA:"[:n%18])
+		if got := askOnce(t, p.Outbound); got != "200 " {
+			t.Errorf("after %d slow connections: %s", n+1, got)
+		}
+	}
+	if p.Client.Spent().Clients > seats {
+		t.Errorf("%+v", p.Client.Spent())
+	}
+	if sum(t, p.ClientMetrics, "leno_shed_total", `direction="outbound"`) == 0 {
+		t.Error("nothing was counted")
+	}
+}
+
+// TestNobodyGivesWay has a client told so when every connection works.
+func TestNobodyGivesWay(t *testing.T) {
+	app := newTCPApp(t)
+	p := limited(t, app.addr, func(c *proxy.Config) { c.MaxConns = 2 })
+	for n := range 2 {
+		c := dial(t, p.Outbound)
+		fmt.Fprint(c, "GET / HTTP/1.1\r\nHost: app.shop\r\n\r\n")
+		expect(t, app.conn(t, n), "GET / HTTP/1.1\r\n") // it works on it
+	}
+	if got := askOnce(t, p.Outbound); got != "503 overloaded" {
+		t.Errorf("%s, want 503 overloaded", got)
+	}
+	c := dial(t, p.Outbound)
+	fmt.Fprint(c, "\x16\x03\x01\x00\x01")
+	_ = c.SetReadDeadline(time.Now().Add(patience))
+	if n, err := c.Read(make([]byte, 1)); err == nil || n > 0 {
+		t.Error("a connection that is not HTTP was answered")
+	}
+}
+
+// TestHandshakesGiveWay has half-open handshakes push out each other, and
+// nobody else.
+func TestHandshakesGiveWay(t *testing.T) {
+	p := limited(t, appAt(t, echo), func(c *proxy.Config) { c.MaxHandshakes = 2 })
+	for range 20 {
+		c := dial(t, p.Server.Endpoint.Proxy)
+		fmt.Fprint(c, "\x16\x03\x01")
+	}
+	if got := askOnce(t, p.Upstream); got != "200 " {
+		t.Errorf("%s", got)
+	}
+	counted(t, p.Server.Metrics, "leno_shed_total", 19, `direction="inbound"`)
+}
+
+// TestPeerLinks has a workload hold no more links than it may.
+func TestPeerLinks(t *testing.T) {
+	p := limited(t, appAt(t, echo), func(c *proxy.Config) { c.PeerLinks = 2 })
+	id := mesh.NewIdentity(proxytest.TrustDomain, "shop", "greedy")
+	key := identitytest.Key(t)
+	cfg := &tls.Config{
+		InsecureSkipVerify: true, NextProtos: []string{link.ALPN}, MinVersion: tls.VersionTLS13,
+		Certificates: []tls.Certificate{{Certificate: p.CA.Chain(t, p.CA.Template(t, id, "greedy"), &key.PublicKey), PrivateKey: key}},
+	}
+	open := func() net.Conn {
+		c := tls.Client(dial(t, p.Server.Endpoint.Proxy), cfg)
+		_ = c.SetDeadline(time.Now().Add(patience))
+		return c
+	}
+	for n := range 2 {
+		if _, err := open().Read(make([]byte, 1)); err != nil { // the first byte of its SETTINGS
+			t.Fatalf("link %d: %v", n, err)
+		}
+	}
+	if _, err := open().Read(make([]byte, 1)); err == nil {
+		t.Error("a third link was taken")
+	}
+	counted(t, p.Server.Metrics, "leno_failures_total", 1, `direction="inbound"`, `reason="overloaded"`)
+	if got := askOnce(t, p.Upstream); got != "200 " {
+		t.Errorf("another workload: %s", got)
+	}
+}
+
+// TestInterimFlood has an application that never comes to the point fail the
+// request.
+func TestInterimFlood(t *testing.T) {
+	app := newTCPApp(t)
+	p := limited(t, app.addr, nil)
+	c := dial(t, p.Upstream)
+	fmt.Fprint(c, "GET / HTTP/1.1\r\nHost: app.shop\r\n\r\n")
+	s := app.conn(t, 0)
+	go func() {
+		for {
+			if _, err := io.WriteString(s, "HTTP/1.1 102 Processing\r\n\r\n"); err != nil {
+				return
+			}
+		}
+	}()
+	_ = c.SetReadDeadline(time.Now().Add(patience))
+	r := bufio.NewReader(c)
+	for n := 0; ; n++ {
+		resp, err := http.ReadResponse(r, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if resp.StatusCode == 502 && resp.Header.Get("leno-reason") == "app-bad-response" {
+			break
+		}
+		if resp.StatusCode != 102 || n > 100 {
+			t.Fatalf("answer %d: %s", n, resp.Status)
+		}
+	}
+}

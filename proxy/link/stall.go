@@ -1,0 +1,42 @@
+package link
+
+import (
+	"time"
+
+	"github.com/leno-mesh/leno/proxy/http2"
+)
+
+// StallTime is how long a peer may keep a stream's window shut when streams or
+// memory are short. Where there is enough of both a stream may wait for ever.
+const StallTime = 10 * time.Second
+
+// tight says whether more than three quarters of what all links share is used.
+func (b *Budget) tight() bool {
+	return b.used.Load() > b.limit*3/4 || b.MaxServed > 0 && int(b.served.Load()) > b.MaxServed*3/4
+}
+
+// stalled finds the streams whose Write has not moved for StallTime, while
+// others want their place. Link.mu is held.
+func (l *Link) stalled(now time.Duration) (ids []uint32) {
+	if !l.mem.tight() {
+		return nil
+	}
+	for _, s := range l.streams.all() {
+		switch {
+		case !s.writing:
+			s.stuckAt = 0
+		case s.stuckAt == 0 || s.stuckLeft != len(s.data):
+			s.stuckAt, s.stuckLeft = now, len(s.data)
+		case now-s.stuckAt > StallTime:
+			ids = append(ids, s.id)
+		}
+	}
+	return ids
+}
+
+// shed resets streams to make room for others.
+func (l *Link) shed(ids []uint32) {
+	for _, id := range ids {
+		l.refuse(id, http2.ErrCodeEnhanceYourCalm, "shed: its window stayed shut")
+	}
+}

@@ -1,0 +1,91 @@
+package proxy
+
+import (
+	"context"
+	"errors"
+	"net"
+	"time"
+
+	"github.com/leno-mesh/leno/mesh"
+	"github.com/leno-mesh/leno/proxy/accept"
+	"github.com/leno-mesh/leno/proxy/flow"
+	"github.com/leno-mesh/leno/telemetry"
+)
+
+const (
+	// maxTold bounds the refused connections that are being told why at once;
+	// others are cut.
+	maxTold = 64
+	// tellTime bounds how long telling one takes.
+	tellTime = 2 * time.Second
+	// shedLogEvery is how often shedding is logged; the metrics count each.
+	shedLogEvery = 10 * time.Second
+)
+
+var errNoSeat = errors.New("as many connections are open as there may be")
+
+// seated gives a new connection a seat and serves it.
+func (c *core) seated(ctx context.Context, raw net.Conn, seats *flow.Seats, serve func(context.Context, *flow.Conn)) {
+	side := telemetry.Outbound
+	if seats == &c.inSeats {
+		side = telemetry.Inbound
+	}
+	conn := flow.NewConn(raw, c.buffers)
+	defer conn.Free()
+	defer conn.Close()
+	seat, evicted := seats.Take(raw)
+	if evicted {
+		c.shed(side, "a connection that kept the proxy waiting was ended to make room for a new one")
+	}
+	if seat == nil {
+		c.shed(side, errNoSeat.Error())
+		c.tell(ctx, side, conn, flow.NotHanded(flow.Overloaded, errNoSeat))
+		return
+	}
+	defer seat.Leave()
+	conn.Seat = seat
+	serve(ctx, conn)
+}
+
+// shed counts what was given up because of a limit, and logs it now and then.
+func (c *core) shed(side telemetry.Direction, what string) {
+	c.metrics.Counter("leno_shed_total", "Connections that were ended or refused because a limit was reached.",
+		telemetry.Label{Name: "direction", Value: side.String()}).Add(1)
+	now, last := int64(c.clock()), c.shedLog.Load()
+	if (last == 0 || now-last > int64(shedLogEvery)) && c.shedLog.CompareAndSwap(last, now) {
+		c.log.Warn("overloaded: "+what+"; the page /debug/limits shows which limit is reached",
+			"direction", side.String(), "reason", flow.Overloaded.String(), "inbound", c.inSeats.Len(), "clients", c.outSeats.Len())
+	}
+}
+
+// tell ends a connection that is not served. A client that speaks HTTP/1 gets an
+// answer with the reason to its first request; others, and those that keep
+// silent, are cut.
+func (c *core) tell(ctx context.Context, side telemetry.Direction, conn *flow.Conn, e *flow.Error) {
+	c.metrics.Failed(side, e.Reason.String())
+	seat, _ := c.waiting.Take(conn.Conn)
+	if seat == nil {
+		conn.Abort()
+		return
+	}
+	defer seat.Leave()
+	conn.Seat = seat
+	end := time.AfterFunc(tellTime, func() { _ = conn.Conn.Close() })
+	defer end.Stop()
+	defer context.AfterFunc(ctx, func() { _ = conn.Conn.Close() })()
+	if p, err := accept.Client(conn, lastWords); err != nil || p != mesh.HTTP1 {
+		conn.Abort()
+		return
+	}
+	var request flow.Request
+	var failure flow.Failure
+	h := accept.NewHTTP1(conn, c.limits, func() bool { return true })
+	if err := h.ReadRequest(&request); err != nil {
+		conn.Abort()
+		return
+	}
+	h.Spoil()
+	if failure.Answer(h, e, request.Head, request.GRPC()) == nil {
+		h.Linger()
+	}
+}
