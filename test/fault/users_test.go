@@ -51,7 +51,7 @@ func TestUsersKeepTheirIdentities(t *testing.T) {
 		"upstream":      {"http://" + at.At(port).String() + "/"},
 	} {
 		out := curl(bob, args...)
-		if strings.Contains(out, "Caller: spiffe") || strings.Contains(out, "200 OK") {
+		if strings.Contains(out, "Caller: spiffe") || !strings.Contains(out, "403 Forbidden") || !strings.Contains(out, "leno-reason: foreign-user") {
 			t.Errorf("bob through alice's %s: %s", way, out)
 		}
 	}
