@@ -19,7 +19,7 @@ HEAVY  := ./test/...
 LIGHT   = $$(go list ./... | grep -v '/leno/test/')
 RACE   := go test -race -timeout=15m
 
-.PHONY: help build demo check test bench soak vuln generate tools fmt lint clean
+.PHONY: help build demo check test conformance bench soak vuln generate tools fmt lint clean
 
 help: ## list the targets
 	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -40,6 +40,11 @@ test: lint ## all tests: lint, race detector, kernel, real software, fuzz
 	$(RACE) -p 2 $(LIGHT)
 	$(RACE) -p 1 $(HEAVY)
 	tools/fuzz.sh 180 5
+
+conformance: ## foreign judges alone: h2spec, grpc, curl, nghttp2, load, Node
+	@report=$$(mktemp); status=0; \
+	LENO_CONFORMANCE=$$report go test -count=1 -timeout=20m ./test/conformance || status=$$?; \
+	cat $$report; rm -f $$report; exit $$status
 
 lint: $(LINT) ## format, vet and all lints
 	$(LINT) fmt --diff

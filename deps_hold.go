@@ -3,7 +3,6 @@
 package leno
 
 import (
-	_ "github.com/coder/websocket"
 	_ "github.com/google/go-containerregistry/pkg/v1"
 	_ "helm.sh/helm/v4/pkg/chart/v2/loader"
 	_ "helm.sh/helm/v4/pkg/engine"
