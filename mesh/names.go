@@ -5,6 +5,13 @@ import (
 	"strings"
 )
 
+// The ports of a proxy, unless it is told others.
+const (
+	InboundPort  = 4143
+	OutboundPort = 4140
+	AdminPort    = 4191
+)
+
 // TrustDomain is the name of one authority's realm, such as "cluster.local".
 // It is the host part of every Identity that the authority issues.
 type TrustDomain string

@@ -28,6 +28,11 @@ type Inbound struct {
 	// meshed and is never passed in plain text.
 	Networks []netip.Prefix
 	Ports    []Port
+	// Others is set where any port of the workload may be called, as on
+	// Kubernetes. It holds for every port that is not in Ports: its Number and
+	// the port of its Target are 0 and stand for the one that is called. The
+	// proxy's own ports are never targets.
+	Others *Port
 }
 
 // Port is one port of the workload that may be called.

@@ -94,6 +94,9 @@ func (i *inbound) route(from *caller, value string) (*ownPort, flow.Where, *flow
 		return nil, where, flow.NotHanded(flow.WrongWorkload, nil)
 	}
 	port := own.port(where.Port)
+	if port == nil && own.Others != nil {
+		port = i.unnamed(netip.AddrPortFrom(own.Others.Target.Addr(), where.Port))
+	}
 	if port == nil || i.ports[port.Target.Port()] && i.self(port.Target.Addr()) {
 		return nil, where, flow.NotHanded(flow.PortNotServed, nil)
 	}
@@ -130,7 +133,7 @@ func (w *worker) serve(ctx context.Context, from *caller, port *ownPort, start t
 func (i *inbound) plain(ctx context.Context, c *flow.Conn, to netip.AddrPort) {
 	port := i.own.current.Load().port(to.Port())
 	if port == nil {
-		port = i.unregistered(to)
+		port = i.unnamed(to)
 	}
 	if port == nil {
 		i.refused(c, flow.NotHanded(flow.PortNotServed, nil))

@@ -204,12 +204,16 @@ func (i *inbound) refused(c *flow.Conn, err error) {
 	c.Abort()
 }
 
-// unregistered gives a port for redirected traffic to a port that is in no
-// snapshot: it is no service of the mesh, so nothing is said about it, and it
-// is reached as it was before the mesh. The proxy's own ports never are.
-func (i *inbound) unregistered(to netip.AddrPort) *ownPort {
+// unnamed gives a port that is in no snapshot by its number: no service of the
+// mesh leads there, and it is reached as it was before the mesh, where the
+// policies for such ports allow it. The proxy's own ports never are.
+func (i *inbound) unnamed(to netip.AddrPort) *ownPort {
 	if i.ports[to.Port()] {
 		return nil
 	}
-	return i.strangers.get(to)
+	var others *mesh.Port
+	if own := i.own.inbound(); own != nil {
+		others = own.Others
+	}
+	return i.strangers.get(to, others)
 }

@@ -118,8 +118,8 @@ func (s *linkSet) enforce(own *ownState) {
 // enforce ends the connection if it is not allowed. Ports that are gone deny
 // nobody: what is on them ends by itself.
 func (h *holding) enforce(own *ownState) {
-	p := own.port(h.port)
-	if p != nil && !p.Access.Decide(h.identity).Allowed {
+	access, served := own.access(h.port)
+	if served && !access.Decide(h.identity).Allowed {
 		h.up.Abort(flow.Denied)
 	}
 }

@@ -87,6 +87,17 @@ func (o *own) close() {
 	}
 }
 
+// access gives who may call a port, and false for one that is not served.
+func (s *ownState) access(n uint16) (mesh.Access, bool) {
+	if p := s.port(n); p != nil {
+		return p.Access, true
+	}
+	if s != nil && s.Others != nil {
+		return s.Others.Access, true
+	}
+	return mesh.Access{}, false
+}
+
 func (s *ownState) port(n uint16) *ownPort {
 	if s == nil {
 		return nil

@@ -184,3 +184,41 @@ func TestDeniedLater(t *testing.T) {
 		}
 	}
 }
+
+// TestOtherPorts has ports that no service leads to served where the snapshot
+// says that any may be called, with the policies for those.
+func TestOtherPorts(t *testing.T) {
+	p := pair(t, echo)
+	m := *p.Server.Inbound
+	m.Ports = nil
+	take := func() {
+		t.Helper()
+		next := m
+		if err := p.Server.Proxy.Inbound(&next); err != nil {
+			t.Fatal(err)
+		}
+	}
+	get := func() string {
+		t.Helper()
+		resp, err := client(t).Get("http://" + p.Upstream.String() + "/")
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = resp.Body.Close()
+		return fmt.Sprint(resp.StatusCode, " ", resp.Header.Get("leno-reason"))
+	}
+	take()
+	if got := get(); got != "502 port-not-served" {
+		t.Errorf("a port that is not listed: %s", got)
+	}
+	m.Others = &mesh.Port{Target: netip.AddrPortFrom(p.Server.Endpoint.Addr.Addr(), 0)}
+	take()
+	if got := get(); got != "200 " {
+		t.Errorf("any port may be called: %s", got)
+	}
+	m.Others = &mesh.Port{Target: m.Others.Target, Access: mesh.Access{Policies: []mesh.AccessRule{{Name: "shop/nobody"}}}}
+	take()
+	if got := get(); got != "403 denied" {
+		t.Errorf("nobody may call: %s", got)
+	}
+}

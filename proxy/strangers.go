@@ -11,13 +11,19 @@ import (
 // maxStrangers bounds the unregistered ports for which connections are kept.
 const maxStrangers = 64
 
-// strangers are ports of the workload that no snapshot names and that
-// redirected traffic asks for. The zero value with a pool is ready.
+// strangers are ports of the workload that no snapshot names, and that links
+// or redirected traffic ask for. The zero value with a pool is ready.
 type strangers struct {
 	pool func(mesh.Port) *send.HTTP
 
 	mu sync.Mutex
-	m  map[netip.AddrPort]*ownPort // guarded by mu
+	m  map[netip.AddrPort]*stranger // guarded by mu
+}
+
+// stranger is one such port, as the snapshot with these others has it.
+type stranger struct {
+	*ownPort
+	others *mesh.Port
 }
 
 // close closes the connections that wait for requests.
@@ -29,20 +35,37 @@ func (s *strangers) close() {
 	}
 }
 
-func (s *strangers) get(to netip.AddrPort) *ownPort {
+// get gives the port. Others is what the own snapshot says about such ports,
+// nil for nothing.
+func (s *strangers) get(to netip.AddrPort, others *mesh.Port) *ownPort {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if p := s.m[to]; p != nil {
-		return p
-	}
-	if s.m == nil || len(s.m) >= maxStrangers {
-		for _, p := range s.m {
-			p.app.Close()
-		}
-		s.m = make(map[netip.AddrPort]*ownPort)
+	was := s.m[to]
+	if was != nil && was.others == others {
+		return was.ownPort
 	}
 	port := mesh.Port{Number: to.Port(), Target: to}
-	p := &ownPort{Port: port, app: s.pool(port)}
-	s.m[to] = p
+	if others != nil {
+		port.Access = others.Access
+	}
+	p := &ownPort{Port: port}
+	if was != nil {
+		p.app = was.app
+	} else {
+		s.makeRoom()
+		p.app = s.pool(port)
+	}
+	s.m[to] = &stranger{p, others}
 	return p
+}
+
+// makeRoom is called with mu held.
+func (s *strangers) makeRoom() {
+	if s.m != nil && len(s.m) < maxStrangers {
+		return
+	}
+	for _, p := range s.m {
+		p.app.Close()
+	}
+	s.m = make(map[netip.AddrPort]*stranger)
 }

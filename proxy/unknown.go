@@ -37,10 +37,11 @@ func (o *outbound) resolve(ctx context.Context, d *destination) (*resolved, erro
 		return p.resolved, nil
 	}
 	addrs, ok := o.outside(ctx, d.target)
-	if !ok {
-		if err == nil {
-			err = flow.NotHanded(flow.UnknownDestination, errors.New(d.target.String()))
-		}
+	switch {
+	case ok:
+	case err == nil:
+		return o.appearing(ctx, d)
+	default:
 		return nil, err
 	}
 	p, err := o.plain(d.target, addrs)
@@ -49,6 +50,29 @@ func (o *outbound) resolve(ctx context.Context, d *destination) (*resolved, erro
 	}
 	d.plain.Store(p)
 	return p.resolved, nil
+}
+
+// appearing waits a bounded time for somebody to know an address of the mesh's
+// own networks: an instance can tell others its address before the control
+// plane has heard of it. Names are known before anybody calls them.
+func (o *outbound) appearing(ctx context.Context, d *destination) (*resolved, error) {
+	unknown := flow.NotHanded(flow.UnknownDestination, errors.New(d.target.String()))
+	if !d.target.Addr.IsValid() {
+		return nil, unknown
+	}
+	var r *resolved
+	e := d.waiting.wait(ctx, o.clock, func() bool {
+		r = d.current.Load()
+		return r.Kind != mesh.DestinationUnknown
+	})
+	switch {
+	case e == nil:
+		return r, nil
+	case e.Reason == flow.NoEndpoints:
+		return nil, unknown
+	default:
+		return nil, e
+	}
 }
 
 // outside gives the addresses of a target if all of them are outside the

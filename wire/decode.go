@@ -36,6 +36,10 @@ func DecodeInbound(body []byte) (*mesh.Inbound, error) {
 			in.Ports = append(in.Ports, c.meshPort(p))
 		}
 	}
+	if m.GetOthers() != nil {
+		others := c.meshPort(m.GetOthers())
+		in.Others = &others
+	}
 	if c.err != nil {
 		return nil, fmt.Errorf("inbound: %w", c.err)
 	}

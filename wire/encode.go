@@ -30,6 +30,9 @@ func EncodeInbound(in *mesh.Inbound) ([]byte, error) {
 	for _, p := range in.Ports {
 		m.Ports = append(m.Ports, encodePort(p))
 	}
+	if in.Others != nil {
+		m.Others = encodePort(*in.Others)
+	}
 	body, err := marshal(m)
 	if err != nil {
 		return nil, fmt.Errorf("encoding the inbound of %s: %w", in.Workload, err)

@@ -76,16 +76,19 @@ func inbound(t *rapid.T) *mesh.Inbound {
 			a := addr(t)
 			return netip.PrefixFrom(a, rapid.IntRange(0, a.BitLen()).Draw(t, "bits"))
 		}),
-		Ports: slice(t, 3, func(t *rapid.T) mesh.Port {
-			return mesh.Port{
-				Number: port(t), Target: addrPort(t), Protocol: protocolHint(t), Services: slice(t, 2, serviceName),
-				Access: mesh.Access{Policies: slice(t, 2, func(t *rapid.T) mesh.AccessRule {
-					return mesh.AccessRule{
-						Name: label(t), Audit: rapid.Bool().Draw(t, "audit"), Identities: slice(t, 2, identity),
-					}
-				})},
+		Ports:  slice(t, 3, inboundPort),
+		Others: rapid.Ptr(rapid.Custom(inboundPort), true).Draw(t, "others"),
+	}
+}
+
+func inboundPort(t *rapid.T) mesh.Port {
+	return mesh.Port{
+		Number: port(t), Target: addrPort(t), Protocol: protocolHint(t), Services: slice(t, 2, serviceName),
+		Access: mesh.Access{Policies: slice(t, 2, func(t *rapid.T) mesh.AccessRule {
+			return mesh.AccessRule{
+				Name: label(t), Audit: rapid.Bool().Draw(t, "audit"), Identities: slice(t, 2, identity),
 			}
-		}),
+		})},
 	}
 }
 

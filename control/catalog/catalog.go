@@ -80,7 +80,7 @@ func (c *Catalog) Apply(ctx context.Context, door string, batch []Change) error 
 func (c *Catalog) Replace(ctx context.Context, door string, all []Change) error {
 	for _, p := range all {
 		switch p.(type) {
-		case DropService, DropEndpointSlice, DropRoute, DropPolicy, DropWorkload:
+		case DropService, DropEndpointSlice, DropRoute, DropPolicy, DropWorkload, DropOutsider, DropNetworks:
 			return fmt.Errorf("replace by door %q: %T is no put", door, p)
 		}
 	}

@@ -33,6 +33,8 @@ const (
 	kindRoute
 	kindPolicy
 	kindWorkload
+	kindOutsider
+	kindNetworks
 )
 
 func (r ref) drop() Change {
@@ -45,6 +47,10 @@ func (r ref) drop() Change {
 		return DropRoute{r.key}
 	case kindPolicy:
 		return DropPolicy{r.key}
+	case kindOutsider:
+		return DropOutsider{r.key.Name}
+	case kindNetworks:
+		return DropNetworks{}
 	default:
 		return DropWorkload{mesh.WorkloadID(r.key.Name)}
 	}
@@ -57,6 +63,8 @@ type (
 	PutRoute         struct{ Route Route }
 	PutPolicy        struct{ Policy Policy }
 	PutWorkload      struct{ Workload Workload }
+	PutOutsider      struct{ Outsider Outsider }
+	PutNetworks      struct{ Networks Networks } // a door has one of these
 )
 
 // The changes that take a resource away.
@@ -66,6 +74,8 @@ type (
 	DropRoute         struct{ Key Key }
 	DropPolicy        struct{ Key Key }
 	DropWorkload      struct{ ID mesh.WorkloadID }
+	DropOutsider      struct{ ID string }
+	DropNetworks      struct{}
 )
 
 func (c PutService) ref() ref        { return ref{kindService, Key(c.Service.Name)} }
@@ -78,6 +88,11 @@ func (c DropEndpointSlice) ref() ref { return ref{kindSlice, c.Key} }
 func (c DropRoute) ref() ref         { return ref{kindRoute, c.Key} }
 func (c DropPolicy) ref() ref        { return ref{kindPolicy, c.Key} }
 func (c DropWorkload) ref() ref      { return ref{kindWorkload, Key{Name: string(c.ID)}} }
+
+func (c PutOutsider) ref() ref  { return ref{kindOutsider, Key{Name: c.Outsider.ID}} }
+func (c PutNetworks) ref() ref  { return ref{kind: kindNetworks} }
+func (c DropOutsider) ref() ref { return ref{kindOutsider, Key{Name: c.ID}} }
+func (c DropNetworks) ref() ref { return ref{kind: kindNetworks} }
 
 func (c PutService) apply(e *edit) error {
 	s := c.Service

@@ -63,9 +63,8 @@ func (e *edit) slice(old, now *EndpointSlice) {
 	for _, s := range services {
 		e.touchService(s)
 	}
-	e.touchAddrs(from)
-	e.touchAddrs(to)
-	for _, a := range slices.Concat(from, to) {
+	for _, a := range differing(old, now) {
+		e.touchAddrs([]netip.Addr{a})
 		e.touchWorkloadsAt(a)
 	}
 }
@@ -106,11 +105,11 @@ func (e *edit) workload(old, now *Workload) {
 	var addrs, newAddrs []netip.Addr
 	var services, newServices []mesh.ServiceName
 	if old != nil {
-		id, addrs, services = old.ID, []netip.Addr{old.Registration.Addr}, old.Offers()
+		id, addrs, services = old.ID, old.Addresses(), old.Offers()
 		e.ix.workloads.drop(id)
 	}
 	if now != nil {
-		id, newAddrs, newServices = now.ID, []netip.Addr{now.Registration.Addr}, now.Offers()
+		id, newAddrs, newServices = now.ID, now.Addresses(), now.Offers()
 		e.ix.workloads.set(id, now)
 	}
 	e.ix.workloadAt.move(id, addrs, newAddrs)
@@ -183,6 +182,37 @@ func addrsOf(s *EndpointSlice) []netip.Addr {
 	as := make([]netip.Addr, len(s.Endpoints))
 	for i, ep := range s.Endpoints {
 		as[i] = ep.Addr
+	}
+	return as
+}
+
+// differing gives the addresses of two states of a slice for which something
+// is different: a slice has up to a thousand endpoints, and mostly one of them
+// changes. Either state may be nil.
+func differing(old, now *EndpointSlice) (as []netip.Addr) {
+	same := old != nil && now != nil && old.Service == now.Service && slices.Equal(old.Ports, now.Ports)
+	was, is := map[SliceEndpoint]bool{}, map[SliceEndpoint]bool{}
+	if same {
+		for _, ep := range old.Endpoints {
+			was[ep] = true
+		}
+		for _, ep := range now.Endpoints {
+			is[ep] = true
+		}
+	}
+	if old != nil {
+		for _, ep := range old.Endpoints {
+			if !is[ep] {
+				as = append(as, ep.Addr)
+			}
+		}
+	}
+	if now != nil {
+		for _, ep := range now.Endpoints {
+			if !was[ep] {
+				as = append(as, ep.Addr)
+			}
+		}
 	}
 	return as
 }

@@ -27,6 +27,11 @@ type Index struct {
 	routes    table[Key, *Route]
 	policies  table[Key, *Policy]
 	workloads table[mesh.WorkloadID, *Workload]
+	outsiders table[string, *Outsider]
+	// configured networks and those of the doors make those of the settings.
+	// doorNetworks is copied before it is written.
+	configured   []netip.Prefix
+	doorNetworks map[string][]netip.Prefix
 
 	serviceAt  relation[netip.Addr, mesh.ServiceName]
 	slicesOf   relation[mesh.ServiceName, Key]
@@ -35,18 +40,21 @@ type Index struct {
 	policiesIn relation[string, Key]
 	workloadAt relation[netip.Addr, mesh.WorkloadID]
 	offeredBy  relation[mesh.ServiceName, mesh.WorkloadID]
+	outsiderAt relation[netip.Addr, string]
 }
 
 // NewIndex gives the empty index, at the given version.
 func NewIndex(s Settings, v mesh.Version) *Index {
 	return &Index{
 		settings:   s,
+		configured: s.Networks,
 		version:    v,
 		services:   newTable[mesh.ServiceName, *Service](),
 		slices:     newTable[Key, *EndpointSlice](),
 		routes:     newTable[Key, *Route](),
 		policies:   newTable[Key, *Policy](),
 		workloads:  newTable[mesh.WorkloadID, *Workload](),
+		outsiders:  newTable[string, *Outsider](),
 		serviceAt:  newRelation[netip.Addr](mesh.ServiceName.Compare),
 		slicesOf:   newRelation[mesh.ServiceName](Key.Compare),
 		slicesAt:   newRelation[netip.Addr](Key.Compare),
@@ -54,6 +62,7 @@ func NewIndex(s Settings, v mesh.Version) *Index {
 		policiesIn: newRelation[string](Key.Compare),
 		workloadAt: newRelation[netip.Addr](cmp.Compare[mesh.WorkloadID]),
 		offeredBy:  newRelation[mesh.ServiceName](cmp.Compare[mesh.WorkloadID]),
+		outsiderAt: newRelation[netip.Addr](cmp.Compare[string]),
 	}
 }
 
@@ -73,6 +82,9 @@ func (ix *Index) With(door string, batch []Change) (*Index, Touched, error) {
 	}
 	next.version.Number++
 	next.freeze()
+	if e.touched.All {
+		e.touched = Touched{All: true}
+	}
 	e.touched.Version = next.version
 	return &next, e.touched, nil
 }
@@ -123,6 +135,14 @@ func (ix *Index) All(door string) []Change {
 			all = append(all, PutWorkload{*v})
 		}
 	}
+	for _, v := range ix.outsiders.all() {
+		if v.Door == door {
+			all = append(all, PutOutsider{*v})
+		}
+	}
+	if n := ix.doorNetworks[door]; len(n) > 0 {
+		all = append(all, PutNetworks{Networks{Door: door, Prefixes: n}})
+	}
 	return all
 }
 
@@ -139,4 +159,6 @@ func (ix *Index) freeze() {
 	ix.policiesIn.freeze()
 	ix.workloadAt.freeze()
 	ix.offeredBy.freeze()
+	ix.outsiders.freeze()
+	ix.outsiderAt.freeze()
 }

@@ -8,7 +8,7 @@ import (
 	"github.com/leno-mesh/leno/mesh"
 )
 
-// Settings gives the facts about the mesh.
+// Settings gives the facts about the mesh, with the networks of all doors.
 func (ix *Index) Settings() Settings { return ix.settings }
 
 // Version names this state.

@@ -32,6 +32,9 @@ type Service struct {
 	// those of its endpoints. Kubernetes calls them cluster IPs.
 	Addrs []netip.Addr
 	Ports []ServicePort
+	// Alias is another name for which this one stands (externalName), in lower
+	// case and without a last dot. Such a service has no endpoints of its own.
+	Alias string
 }
 
 // ServicePort is one port of a Service. Its endpoints are found in the
@@ -66,6 +69,9 @@ type SliceEndpoint struct {
 	Name  string
 	Zone  string
 	State mesh.EndpointState
+	// Unready endpoints get no requests. They are listed all the same: the
+	// policies of the service hold for them.
+	Unready bool
 }
 
 // Route is one HTTPRoute.
@@ -120,6 +126,70 @@ type Workload struct {
 	ServiceAccount string
 	Registration   mesh.Registration
 	State          mesh.EndpointState
+	// Addrs are further addresses of the workload, beside the registration's.
+	Addrs []netip.Addr
+	// AnyPort says that every port may be called and not only those that are
+	// registered or listed, as on Kubernetes.
+	AnyPort bool
+	// Hints say what some of its ports speak, sorted by number.
+	Hints []PortHint
+	// Uncaptured are ports that go past the proxy: they are called plainly.
+	Uncaptured []PortRange
+	// Owner is what keeps the workload running, "deployment/web", or "".
+	Owner string
+	// Node is the machine on which it runs, or "".
+	Node string
+}
+
+// PortHint says what one port of a workload speaks.
+type PortHint struct {
+	Port     uint16
+	Protocol mesh.Protocol
+}
+
+// PortRange is the ports from First to Last, both included.
+type PortRange struct{ First, Last uint16 }
+
+// Addresses gives all addresses of the workload, the main one first.
+func (w *Workload) Addresses() []netip.Addr {
+	return append([]netip.Addr{w.Registration.Addr}, w.Addrs...)
+}
+
+// Captures says whether what comes in at a port goes through the proxy.
+func (w *Workload) Captures(port uint16) bool {
+	for _, r := range w.Uncaptured {
+		if r.First <= port && port <= r.Last {
+			return false
+		}
+	}
+	return true
+}
+
+// Hint gives what the workload says of a port, or Detect.
+func (w *Workload) Hint(port uint16) mesh.Protocol {
+	for _, h := range w.Hints {
+		if h.Port == port {
+			return h.Protocol
+		}
+	}
+	return mesh.Detect
+}
+
+// Outsider is something that is known to have no proxy: a pod outside the
+// mesh, a node. It is called plainly, at any port.
+type Outsider struct {
+	Door  string // set by the catalog
+	ID    string // "pod/shop/web-0", "node/n1"
+	Name  string // how people call it
+	Zone  string
+	Addrs []netip.Addr
+}
+
+// Networks are the networks that a door knows to be the mesh's own. They are
+// added to those of the settings.
+type Networks struct {
+	Door     string // set by the catalog
+	Prefixes []netip.Prefix
 }
 
 // Offers gives the services that the workload registered, in full and without

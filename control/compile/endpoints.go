@@ -34,6 +34,9 @@ func servicePort(ix *catalog.Index, name mesh.ServiceName, port uint16) (mesh.Pr
 			}
 		}
 	}
+	if known && len(said) == 0 || allDetect(said) {
+		said = workloadHints(ix, name, port)
+	}
 	slices.Sort(said)
 	if said = slices.Compact(said); len(said) == 1 {
 		return said[0], known
@@ -53,11 +56,29 @@ func sliceProtocols(ix *catalog.Index, name mesh.ServiceName, portName string) [
 	return said
 }
 
+func allDetect(ps []mesh.Protocol) bool {
+	return !slices.ContainsFunc(ps, func(p mesh.Protocol) bool { return p != mesh.Detect })
+}
+
+// workloadHints gives what the workloads behind a declared port say about it.
+func workloadHints(ix *catalog.Index, name mesh.ServiceName, port uint16) []mesh.Protocol {
+	var said []mesh.Protocol
+	for _, t := range targets(ix, name, port) {
+		for _, se := range t.slice.Endpoints {
+			if w := owner(ix, se.Addr, t.port); w != nil {
+				said = append(said, w.Hint(t.port))
+			}
+		}
+	}
+	return said
+}
+
 // endpoints gives all endpoints of a service's port, registered and listed,
-// ordered by address and workload. The same place is never there twice.
+// ordered by address and workload. The same place is never there twice, and
+// an instance with addresses of both families once.
 func endpoints(ix *catalog.Index, name mesh.ServiceName, port uint16) []mesh.Endpoint {
 	es := registeredEndpoints(ix, name, port)
-	es = append(es, listedEndpoints(ix, name, port)...)
+	es = append(es, oneFamily(ix.Service(name), listedEndpoints(ix, name, port))...)
 	slices.SortStableFunc(es, func(a, b mesh.Endpoint) int {
 		return cmp.Or(a.Addr.Compare(b.Addr), cmp.Compare(a.Workload, b.Workload))
 	})
@@ -66,12 +87,33 @@ func endpoints(ix *catalog.Index, name mesh.ServiceName, port uint16) []mesh.End
 	})
 }
 
+// oneFamily leaves out the second address of instances that are listed with
+// one of each family. The family of the service's first address is kept.
+func oneFamily(svc *catalog.Service, es []mesh.Endpoint) []mesh.Endpoint {
+	type place struct {
+		name     string
+		workload mesh.WorkloadID
+		port     uint16
+	}
+	prefer4 := svc == nil || len(svc.Addrs) == 0 || svc.Addrs[0].Is4()
+	kept := make(map[place]bool)
+	for _, e := range es {
+		if e.Addr.Addr().Is4() == prefer4 {
+			kept[place{e.Name, e.Workload, e.Addr.Port()}] = true
+		}
+	}
+	return slices.DeleteFunc(es, func(e mesh.Endpoint) bool {
+		return e.Addr.Addr().Is4() != prefer4 && e.Name != "" && kept[place{e.Name, e.Workload, e.Addr.Port()}]
+	})
+}
+
 func registeredEndpoints(ix *catalog.Index, name mesh.ServiceName, port uint16) []mesh.Endpoint {
 	var es []mesh.Endpoint
 	for _, w := range ix.WorkloadsOf(name) {
 		for _, p := range w.Registration.Services {
 			if p.Service == name.Name && p.Port == port {
-				es = append(es, meshedEndpoint(w, p.Target.Port()))
+				// The workload's own address even when it listens on loopback.
+				es = append(es, endpointOf(w, netip.AddrPortFrom(w.Registration.Addr, p.Target.Port())))
 			}
 		}
 	}
@@ -79,11 +121,25 @@ func registeredEndpoints(ix *catalog.Index, name mesh.ServiceName, port uint16) 
 }
 
 func listedEndpoints(ix *catalog.Index, name mesh.ServiceName, port uint16) []mesh.Endpoint {
+	var es []mesh.Endpoint
+	for _, t := range targets(ix, name, port) {
+		es = append(es, sliceEndpoints(ix, t.slice, t.port)...)
+	}
+	return es
+}
+
+// sliceTarget is a slice with the port at which its endpoints serve.
+type sliceTarget struct {
+	slice *catalog.EndpointSlice
+	port  uint16
+}
+
+// targets gives where a declared service's port leads.
+func targets(ix *catalog.Index, name mesh.ServiceName, port uint16) (ts []sliceTarget) {
 	svc := ix.Service(name)
 	if svc == nil {
 		return nil
 	}
-	var es []mesh.Endpoint
 	for _, p := range svc.Ports {
 		if p.Port != port {
 			continue
@@ -91,20 +147,23 @@ func listedEndpoints(ix *catalog.Index, name mesh.ServiceName, port uint16) []me
 		for _, sl := range ix.SlicesOf(name) {
 			for _, sp := range sl.Ports {
 				if sp.Name == p.Name {
-					es = append(es, sliceEndpoints(ix, sl, sp.Port)...)
+					ts = append(ts, sliceTarget{sl, sp.Port})
 				}
 			}
 		}
 	}
-	return es
+	return ts
 }
 
 func sliceEndpoints(ix *catalog.Index, sl *catalog.EndpointSlice, port uint16) []mesh.Endpoint {
 	es := make([]mesh.Endpoint, 0, len(sl.Endpoints))
 	for _, se := range sl.Endpoints {
 		e := mesh.Endpoint{Addr: netip.AddrPortFrom(se.Addr, port), Name: se.Name, Zone: se.Zone, State: se.State}
+		if se.Unready {
+			continue
+		}
 		if w := owner(ix, se.Addr, port); w != nil {
-			e = meshedEndpoint(w, port)
+			e = endpointOf(w, e.Addr)
 			e.State = max(e.State, se.State) // the worse of both
 			e.Zone = cmp.Or(e.Zone, se.Zone)
 		}
@@ -113,17 +172,16 @@ func sliceEndpoints(ix *catalog.Index, sl *catalog.EndpointSlice, port uint16) [
 	return es
 }
 
-// meshedEndpoint is reached through the workload's proxy. Its address is the
-// workload's even when the application listens on loopback.
-func meshedEndpoint(w *catalog.Workload, port uint16) mesh.Endpoint {
+// endpointOf is reached through the workload's proxy, but for ports that do
+// not lead there: on Kubernetes the proxy's own pages, and what the workload
+// keeps out of the mesh.
+func endpointOf(w *catalog.Workload, at netip.AddrPort) mesh.Endpoint {
 	r := w.Registration
-	return mesh.Endpoint{
-		Addr:     netip.AddrPortFrom(r.Addr, port),
-		Proxy:    netip.AddrPortFrom(r.Addr, r.ProxyPort),
-		Identity: w.Identity,
-		Workload: w.ID,
-		Name:     r.Name,
-		Zone:     r.Zone,
-		State:    w.State,
+	e := mesh.Endpoint{Addr: at, Name: r.Name, Zone: r.Zone, State: w.State}
+	if w.AnyPort && at.Port() == r.AdminPort || !w.Captures(at.Port()) {
+		return e
 	}
+	e.Proxy = netip.AddrPortFrom(at.Addr(), r.ProxyPort)
+	e.Identity, e.Workload = w.Identity, w.ID
+	return e
 }

@@ -13,14 +13,15 @@ import (
 // is no such workload.
 //
 // The ports that may be called are those that the workload registered and
-// those at which an endpoint slice lists its address.
+// those at which an endpoint slice lists its address; on Kubernetes all others
+// as well, where policies that select the workload hold.
 func Inbound(ix *catalog.Index, id mesh.WorkloadID) (*mesh.Inbound, bool) {
 	w := ix.Workload(id)
 	if w == nil {
 		return nil, false
 	}
 	s := ix.Settings()
-	return &mesh.Inbound{
+	in := &mesh.Inbound{
 		Workload:      w.ID,
 		Identity:      w.Identity,
 		Name:          w.Registration.Name,
@@ -29,7 +30,11 @@ func Inbound(ix *catalog.Index, id mesh.WorkloadID) (*mesh.Inbound, bool) {
 		ClusterDomain: s.ClusterDomain,
 		Networks:      s.Networks,
 		Ports:         inboundPorts(ix, w),
-	}, true
+	}
+	if w.AnyPort {
+		in.Others = &mesh.Port{Target: netip.AddrPortFrom(w.Registration.Addr, 0), Access: access(ix, w, 0, nil)}
+	}
+	return in, true
 }
 
 // lead is one way to a workload's port: a service that leads there.
@@ -46,18 +51,49 @@ func inboundPorts(ix *catalog.Index, w *catalog.Workload) []mesh.Port {
 	for _, l := range leads(ix, w) {
 		byNumber[l.number] = append(byNumber[l.number], l)
 	}
+	for _, number := range spoken(ix, w) {
+		if _, ok := byNumber[number]; !ok && !proxyPort(w, number) {
+			byNumber[number] = nil
+		}
+	}
 	ports := make([]mesh.Port, 0, len(byNumber))
 	for number, ls := range byNumber {
-		ports = append(ports, mesh.Port{
+		p := mesh.Port{
 			Number:   number,
-			Target:   ls[0].target,
-			Protocol: agreed(ls),
+			Target:   netip.AddrPortFrom(w.Registration.Addr, number),
+			Protocol: cmp.Or(w.Hint(number), agreed(ls)),
 			Services: serviceNames(ls),
 			Access:   access(ix, w, number, ls),
-		})
+		}
+		if len(ls) > 0 {
+			p.Target = ls[0].target
+		}
+		ports = append(ports, p)
 	}
 	slices.SortFunc(ports, func(a, b mesh.Port) int { return cmp.Compare(a.Number, b.Number) })
 	return ports
+}
+
+// spoken gives the ports about which something is said although no service
+// may lead there: a hint, or a policy for this one port. They matter only
+// where any port may be called.
+func spoken(ix *catalog.Index, w *catalog.Workload) (numbers []uint16) {
+	if !w.AnyPort {
+		return nil
+	}
+	for _, h := range w.Hints {
+		numbers = append(numbers, h.Port)
+	}
+	for _, p := range ix.PoliciesIn(w.Namespace) {
+		if p.Selects(w) {
+			numbers = append(numbers, p.Ports...)
+		}
+	}
+	return numbers
+}
+
+func proxyPort(w *catalog.Workload, number uint16) bool {
+	return number == w.Registration.ProxyPort || number == w.Registration.AdminPort || w.AnyPort && number == mesh.OutboundPort
 }
 
 // leads gives all ways to the workload, its own registrations first: they
@@ -74,15 +110,14 @@ func leads(ix *catalog.Index, w *catalog.Workload) []lead {
 			protocol: hint(ix, name, p.Port, p.Protocol),
 		})
 	}
-	addr := w.Registration.Addr
-	for _, l := range listed(ix, addr) {
-		if owner(ix, addr, l.number) == w {
-			ls = append(ls, l)
+	for _, addr := range w.Addresses() {
+		for _, l := range listed(ix, addr) {
+			if owner(ix, addr, l.number) == w {
+				ls = append(ls, l)
+			}
 		}
 	}
-	return slices.DeleteFunc(ls, func(l lead) bool {
-		return l.number == w.Registration.ProxyPort || l.number == w.Registration.AdminPort
-	})
+	return slices.DeleteFunc(ls, func(l lead) bool { return proxyPort(w, l.number) })
 }
 
 // listed gives the ports at which slices of declared services list an address.
@@ -110,8 +145,9 @@ func listed(ix *catalog.Index, addr netip.Addr) []lead {
 	return ls
 }
 
-// owner says which workload answers at an address and port that a slice
-// lists: the one that registered the port, else the first one there.
+// owner says which workload answers at an address and port: the one that
+// registered the port, else the first one there. One that ends has given its
+// address away already if somebody else is known to have it.
 func owner(ix *catalog.Index, addr netip.Addr, port uint16) *catalog.Workload {
 	ws := ix.WorkloadsAt(addr)
 	for _, w := range ws {
@@ -121,10 +157,16 @@ func owner(ix *catalog.Index, addr netip.Addr, port uint16) *catalog.Workload {
 			}
 		}
 	}
-	if len(ws) > 0 {
-		return ws[0]
+	var first *catalog.Workload
+	for _, w := range ws {
+		if first == nil || w.State < first.State {
+			first = w
+		}
 	}
-	return nil
+	if first != nil && first.State == mesh.Draining && ix.Outsider(addr) != nil {
+		return nil
+	}
+	return first
 }
 
 // inboundTarget is where the proxy reaches the application: at the workload's
@@ -148,8 +190,12 @@ func hint(ix *catalog.Index, s mesh.ServiceName, port uint16, registered mesh.Pr
 	return registered
 }
 
-// agreed gives the protocol of all leads, or Detect when they differ.
+// agreed gives the protocol of all leads, or Detect when they differ or there
+// are none.
 func agreed(ls []lead) mesh.Protocol {
+	if len(ls) == 0 {
+		return mesh.Detect
+	}
 	for _, l := range ls {
 		if l.protocol != ls[0].protocol {
 			return mesh.Detect

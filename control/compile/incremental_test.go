@@ -16,13 +16,14 @@ import (
 
 // The small world in which changes are drawn, so that they meet.
 var (
-	propNames   = []string{"a", "b", "c"}
-	propSpaces  = []string{"shop", "ops"}
-	propAddrs   = []netip.Addr{netip.MustParseAddr("10.0.0.1"), netip.MustParseAddr("10.0.0.2"), netip.MustParseAddr("10.0.0.3")}
-	propPorts   = []uint16{80, 81, 8080}
-	propIDs     = []mesh.WorkloadID{"w1", "w2", "w3", "w4"}
-	propDoors   = []string{"file", "registrations"}
-	propCallers = []compile.Caller{{Namespace: "shop"}, {Namespace: "ops"}}
+	propNames    = []string{"a", "b", "c"}
+	propSpaces   = []string{"shop", "ops"}
+	propAddrs    = []netip.Addr{netip.MustParseAddr("10.0.0.1"), netip.MustParseAddr("10.0.0.2"), netip.MustParseAddr("10.0.0.3"), netip.MustParseAddr("fd00::1")}
+	propNetworks = []netip.Prefix{netip.MustParsePrefix("10.0.0.0/24"), netip.MustParsePrefix("10.1.0.0/16")}
+	propPorts    = []uint16{80, 81, 8080}
+	propIDs      = []mesh.WorkloadID{"w1", "w2", "w3", "w4"}
+	propDoors    = []string{"file", "registrations"}
+	propCallers  = []compile.Caller{{Namespace: "shop"}, {Namespace: "ops"}}
 )
 
 // TestIncrementalIsFromScratch changes a catalog step by step. After each step
@@ -88,7 +89,7 @@ func (s shots) ask(ix *catalog.Index, q question) {
 
 func (s shots) check(t *rapid.T, after shots, touched catalog.Touched) {
 	for id, was := range s.inbound {
-		if _, ok := touched.Workloads[id]; !ok {
+		if _, ok := touched.Workloads[id]; !ok && !touched.All {
 			same(t, was, after.inbound[id], "inbound of "+string(id)+" changed untouched")
 		}
 	}
@@ -133,7 +134,7 @@ func rebuild(t *rapid.T, ix *catalog.Index) *catalog.Index {
 func drawChange(t *rapid.T) catalog.Change {
 	key := catalog.Key{Namespace: pick(t, propSpaces), Name: pick(t, propNames)}
 	name := mesh.ServiceName(key)
-	switch rapid.IntRange(0, 10).Draw(t, "change") {
+	switch rapid.IntRange(0, 13).Draw(t, "change") {
 	case 0:
 		return catalog.DropService{Name: name}
 	case 1:
@@ -145,6 +146,9 @@ func drawChange(t *rapid.T) catalog.Change {
 	case 4:
 		return catalog.DropWorkload{ID: pick(t, propIDs)}
 	case 5:
+		if rapid.IntRange(0, 3).Draw(t, "alias") == 0 {
+			return catalog.PutService{Service: catalog.Service{Name: name, Alias: pick(t, propNames) + ".shop"}}
+		}
 		return catalog.PutService{Service: catalog.Service{
 			Name: name, Addrs: []netip.Addr{pick(t, propAddrs)},
 			Ports: []catalog.ServicePort{{Name: "p", Port: pick(t, propPorts), Protocol: drawProtocol(t)}},
@@ -152,13 +156,24 @@ func drawChange(t *rapid.T) catalog.Change {
 	case 6:
 		return catalog.PutEndpointSlice{Slice: catalog.EndpointSlice{
 			Key: key, Service: mesh.ServiceName{Namespace: key.Namespace, Name: pick(t, propNames)},
-			Ports:     []catalog.SlicePort{{Name: "p", Port: pick(t, propPorts), Protocol: drawProtocol(t)}},
-			Endpoints: []catalog.SliceEndpoint{{Addr: pick(t, propAddrs)}, {Addr: pick(t, propAddrs)}},
+			Ports: []catalog.SlicePort{{Name: "p", Port: pick(t, propPorts), Protocol: drawProtocol(t)}},
+			Endpoints: []catalog.SliceEndpoint{
+				{Addr: pick(t, propAddrs), Name: pick(t, propNames)},
+				{Addr: pick(t, propAddrs), Name: pick(t, propNames), Unready: rapid.Bool().Draw(t, "unready")},
+			},
 		}}
 	case 7:
 		return drawRoute(t, key)
 	case 8:
 		return drawPolicy(t, key)
+	case 9:
+		return catalog.DropOutsider{ID: pick(t, propNames)}
+	case 10:
+		return catalog.PutOutsider{Outsider: catalog.Outsider{ID: pick(t, propNames), Name: "o", Addrs: []netip.Addr{pick(t, propAddrs)}}}
+	case 11:
+		return catalog.PutNetworks{Networks: catalog.Networks{
+			Prefixes: rapid.SliceOfN(rapid.SampledFrom(propNetworks), 0, 2).Draw(t, "networks"),
+		}}
 	default:
 		return drawWorkload(t, key.Namespace)
 	}
@@ -195,6 +210,11 @@ func drawWorkload(t *rapid.T, namespace string) catalog.Change {
 		State:    mesh.EndpointState(rapid.IntRange(0, 2).Draw(t, "state")), // 0 to 2
 	}
 	w.Registration = mesh.Registration{Addr: pick(t, propAddrs), ProxyPort: 4143, Labels: map[string]string{"app": pick(t, propNames)}}
+	if rapid.Bool().Draw(t, "on Kubernetes") {
+		w.AnyPort, w.Addrs = true, []netip.Addr{pick(t, propAddrs)}
+		w.Hints = []catalog.PortHint{{Port: pick(t, propPorts), Protocol: drawProtocol(t)}}
+		w.Uncaptured = []catalog.PortRange{{First: pick(t, propPorts), Last: 81}}
+	}
 	for range rapid.IntRange(0, 2).Draw(t, "services") {
 		w.Registration.Services = append(w.Registration.Services, mesh.RegisteredPort{
 			Service: pick(t, propNames), Port: pick(t, propPorts), Protocol: drawProtocol(t),

@@ -10,6 +10,7 @@ import (
 
 	"github.com/leno-mesh/leno/control/catalog"
 	"github.com/leno-mesh/leno/control/compile"
+	"github.com/leno-mesh/leno/control/compile/compiletest"
 	"github.com/leno-mesh/leno/mesh"
 	"github.com/leno-mesh/leno/schema"
 )
@@ -73,7 +74,7 @@ func (w *world) run(d *datadriven.TestData) (string, error) {
 		if !ok {
 			return "no such workload\n", nil
 		}
-		return printInbound(in), nil
+		return compiletest.Inbound(in), nil
 	case "destination":
 		return w.destination(d)
 	default:
@@ -102,7 +103,7 @@ func (w *world) destination(d *datadriven.TestData) (string, error) {
 		return "", err
 	}
 	dest, deps := compile.Destination(w.ix, caller, t)
-	return printDestination(dest) + fmt.Sprintf("depends on %v %v\n", deps.Services, deps.Addrs), nil
+	return compiletest.Destination(dest) + fmt.Sprintf("depends on %v %v\n", deps.Services, deps.Addrs), nil
 }
 
 func readTarget(s string) (mesh.Target, error) {

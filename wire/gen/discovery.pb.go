@@ -1625,6 +1625,9 @@ type Inbound struct {
 	ClusterDomain string                 `protobuf:"bytes,6,opt,name=cluster_domain,json=clusterDomain,proto3" json:"cluster_domain,omitempty"`
 	Networks      []*Prefix              `protobuf:"bytes,7,rep,name=networks,proto3" json:"networks,omitempty"`
 	Ports         []*Port                `protobuf:"bytes,8,rep,name=ports,proto3" json:"ports,omitempty"`
+	// others holds for every port that is not in ports; its number is 0. Without
+	// it only those in ports may be called.
+	Others        *Port `protobuf:"bytes,9,opt,name=others,proto3" json:"others,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1711,6 +1714,13 @@ func (x *Inbound) GetNetworks() []*Prefix {
 func (x *Inbound) GetPorts() []*Port {
 	if x != nil {
 		return x.Ports
+	}
+	return nil
+}
+
+func (x *Inbound) GetOthers() *Port {
+	if x != nil {
+		return x.Others
 	}
 	return nil
 }
@@ -2864,7 +2874,7 @@ const file_leno_v1_discovery_proto_rawDesc = "" +
 	"\x06Target\x12\x12\n" +
 	"\x04host\x18\x01 \x01(\tR\x04host\x12\x12\n" +
 	"\x04addr\x18\x02 \x01(\fR\x04addr\x12\x12\n" +
-	"\x04port\x18\x03 \x01(\rR\x04port\"\x80\x02\n" +
+	"\x04port\x18\x03 \x01(\rR\x04port\"\xa7\x02\n" +
 	"\aInbound\x12\x1a\n" +
 	"\bworkload\x18\x01 \x01(\tR\bworkload\x12\x1a\n" +
 	"\bidentity\x18\x02 \x01(\tR\bidentity\x12\x12\n" +
@@ -2873,7 +2883,8 @@ const file_leno_v1_discovery_proto_rawDesc = "" +
 	"\x04zone\x18\x05 \x01(\tR\x04zone\x12%\n" +
 	"\x0ecluster_domain\x18\x06 \x01(\tR\rclusterDomain\x12+\n" +
 	"\bnetworks\x18\a \x03(\v2\x0f.leno.v1.PrefixR\bnetworks\x12#\n" +
-	"\x05ports\x18\b \x03(\v2\r.leno.v1.PortR\x05ports\"\xc8\x01\n" +
+	"\x05ports\x18\b \x03(\v2\r.leno.v1.PortR\x05ports\x12%\n" +
+	"\x06others\x18\t \x01(\v2\r.leno.v1.PortR\x06others\"\xc8\x01\n" +
 	"\x04Port\x12\x16\n" +
 	"\x06number\x18\x01 \x01(\rR\x06number\x12)\n" +
 	"\x06target\x18\x02 \x01(\v2\x11.leno.v1.AddrPortR\x06target\x12\x1a\n" +
@@ -3054,33 +3065,34 @@ var file_leno_v1_discovery_proto_depIdxs = []int32{
 	18, // 31: leno.v1.RegisteredPort.target:type_name -> leno.v1.AddrPort
 	19, // 32: leno.v1.Inbound.networks:type_name -> leno.v1.Prefix
 	23, // 33: leno.v1.Inbound.ports:type_name -> leno.v1.Port
-	18, // 34: leno.v1.Port.target:type_name -> leno.v1.AddrPort
-	20, // 35: leno.v1.Port.services:type_name -> leno.v1.ServiceName
-	24, // 36: leno.v1.Port.policies:type_name -> leno.v1.AccessRule
-	21, // 37: leno.v1.Destination.target:type_name -> leno.v1.Target
-	20, // 38: leno.v1.Destination.service:type_name -> leno.v1.ServiceName
-	28, // 39: leno.v1.Destination.rules:type_name -> leno.v1.Rule
-	27, // 40: leno.v1.Destination.sets:type_name -> leno.v1.SetReference
-	20, // 41: leno.v1.SetReference.service:type_name -> leno.v1.ServiceName
-	30, // 42: leno.v1.Rule.matches:type_name -> leno.v1.Match
-	29, // 43: leno.v1.Rule.backends:type_name -> leno.v1.Backend
-	20, // 44: leno.v1.Backend.service:type_name -> leno.v1.ServiceName
-	31, // 45: leno.v1.Match.headers:type_name -> leno.v1.ValueMatch
-	31, // 46: leno.v1.Match.query:type_name -> leno.v1.ValueMatch
-	33, // 47: leno.v1.EndpointSet.entries:type_name -> leno.v1.Entry
-	33, // 48: leno.v1.EndpointDelta.changed:type_name -> leno.v1.Entry
-	18, // 49: leno.v1.Endpoint.addr:type_name -> leno.v1.AddrPort
-	18, // 50: leno.v1.Endpoint.proxy:type_name -> leno.v1.AddrPort
-	4,  // 51: leno.v1.SavedState.version:type_name -> leno.v1.Version
-	37, // 52: leno.v1.SavedState.destinations:type_name -> leno.v1.SavedDestination
-	38, // 53: leno.v1.SavedDestination.sets:type_name -> leno.v1.SavedSet
-	1,  // 54: leno.v1.Discovery.Stream:input_type -> leno.v1.ProxyMessage
-	2,  // 55: leno.v1.Discovery.Stream:output_type -> leno.v1.ServerMessage
-	55, // [55:56] is the sub-list for method output_type
-	54, // [54:55] is the sub-list for method input_type
-	54, // [54:54] is the sub-list for extension type_name
-	54, // [54:54] is the sub-list for extension extendee
-	0,  // [0:54] is the sub-list for field type_name
+	23, // 34: leno.v1.Inbound.others:type_name -> leno.v1.Port
+	18, // 35: leno.v1.Port.target:type_name -> leno.v1.AddrPort
+	20, // 36: leno.v1.Port.services:type_name -> leno.v1.ServiceName
+	24, // 37: leno.v1.Port.policies:type_name -> leno.v1.AccessRule
+	21, // 38: leno.v1.Destination.target:type_name -> leno.v1.Target
+	20, // 39: leno.v1.Destination.service:type_name -> leno.v1.ServiceName
+	28, // 40: leno.v1.Destination.rules:type_name -> leno.v1.Rule
+	27, // 41: leno.v1.Destination.sets:type_name -> leno.v1.SetReference
+	20, // 42: leno.v1.SetReference.service:type_name -> leno.v1.ServiceName
+	30, // 43: leno.v1.Rule.matches:type_name -> leno.v1.Match
+	29, // 44: leno.v1.Rule.backends:type_name -> leno.v1.Backend
+	20, // 45: leno.v1.Backend.service:type_name -> leno.v1.ServiceName
+	31, // 46: leno.v1.Match.headers:type_name -> leno.v1.ValueMatch
+	31, // 47: leno.v1.Match.query:type_name -> leno.v1.ValueMatch
+	33, // 48: leno.v1.EndpointSet.entries:type_name -> leno.v1.Entry
+	33, // 49: leno.v1.EndpointDelta.changed:type_name -> leno.v1.Entry
+	18, // 50: leno.v1.Endpoint.addr:type_name -> leno.v1.AddrPort
+	18, // 51: leno.v1.Endpoint.proxy:type_name -> leno.v1.AddrPort
+	4,  // 52: leno.v1.SavedState.version:type_name -> leno.v1.Version
+	37, // 53: leno.v1.SavedState.destinations:type_name -> leno.v1.SavedDestination
+	38, // 54: leno.v1.SavedDestination.sets:type_name -> leno.v1.SavedSet
+	1,  // 55: leno.v1.Discovery.Stream:input_type -> leno.v1.ProxyMessage
+	2,  // 56: leno.v1.Discovery.Stream:output_type -> leno.v1.ServerMessage
+	56, // [56:57] is the sub-list for method output_type
+	55, // [55:56] is the sub-list for method input_type
+	55, // [55:55] is the sub-list for extension type_name
+	55, // [55:55] is the sub-list for extension extendee
+	0,  // [0:55] is the sub-list for field type_name
 }
 
 func init() { file_leno_v1_discovery_proto_init() }

@@ -1,4 +1,6 @@
-package compile_test
+// Package compiletest prints what compile makes, for tests whose scripts show
+// it.
+package compiletest
 
 import (
 	"fmt"
@@ -7,19 +9,29 @@ import (
 	"github.com/leno-mesh/leno/mesh"
 )
 
-func printInbound(in *mesh.Inbound) string {
+// Inbound prints a workload's own snapshot.
+func Inbound(in *mesh.Inbound) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s %s name=%s namespace=%s zone=%s domain=%s networks=%v\n", in.Workload, in.Identity, in.Name, in.Namespace, in.Zone, in.ClusterDomain, in.Networks)
 	for _, p := range in.Ports {
 		fmt.Fprintf(&b, "  port %d -> %s %s for %v\n", p.Number, p.Target, p.Protocol, p.Services)
-		for _, r := range p.Access.Policies {
-			fmt.Fprintf(&b, "    policy %s audit=%v allows %v\n", r.Name, r.Audit, r.Identities)
-		}
+		printAccess(&b, p.Access)
+	}
+	if in.Others != nil {
+		fmt.Fprintf(&b, "  other ports -> %s\n", in.Others.Target.Addr())
+		printAccess(&b, in.Others.Access)
 	}
 	return b.String()
 }
 
-func printDestination(d *mesh.Destination) string {
+func printAccess(b *strings.Builder, a mesh.Access) {
+	for _, r := range a.Policies {
+		fmt.Fprintf(b, "    policy %s audit=%v allows %v\n", r.Name, r.Audit, r.Identities)
+	}
+}
+
+// Destination prints how a target is reached.
+func Destination(d *mesh.Destination) string {
 	var b strings.Builder
 	kind := [...]string{"unknown", "service", "workload"}[d.Kind]
 	fmt.Fprintf(&b, "%s is %s %s", d.Target, kind, d.Service)
