@@ -3,10 +3,13 @@ package schema
 import (
 	"net/netip"
 	"slices"
+	"strings"
 
 	"github.com/leno-mesh/leno/control/catalog"
 	"github.com/leno-mesh/leno/mesh"
 )
+
+const typeExternalName = "ExternalName"
 
 // Service is a v1 Service. Its selector selects nothing here: outside
 // Kubernetes its endpoints are the workloads that registered it and those of
@@ -24,8 +27,10 @@ type ServiceSpec struct {
 	ClusterIP  string        `yaml:"clusterIP"` // "None" is none
 	ClusterIPs []string      `yaml:"clusterIPs"`
 	Type       string        `yaml:"type"`
+	// ExternalName is what the service stands for when it is of that type.
+	ExternalName string `yaml:"externalName"`
 
-	_ ignored `yaml:"selector,sessionAffinity,sessionAffinityConfig,ipFamilies,ipFamilyPolicy,internalTrafficPolicy,externalTrafficPolicy,trafficDistribution,externalIPs,externalName,loadBalancerIP,loadBalancerClass,loadBalancerSourceRanges,allocateLoadBalancerNodePorts,healthCheckNodePort,publishNotReadyAddresses"`
+	_ ignored `yaml:"selector,sessionAffinity,sessionAffinityConfig,ipFamilies,ipFamilyPolicy,internalTrafficPolicy,externalTrafficPolicy,trafficDistribution,externalIPs,loadBalancerIP,loadBalancerClass,loadBalancerSourceRanges,allocateLoadBalancerNodePorts,healthCheckNodePort,publishNotReadyAddresses"`
 }
 
 // ServicePort is one port of a Service. Leno carries TCP; ports of other
@@ -43,11 +48,13 @@ func (s *Service) check(c *checker) {
 	if s.Name != "" {
 		c.label("metadata.name", s.Name)
 	}
-	if s.Spec.Type == "ExternalName" {
-		c.wrong("spec.type", "ExternalName is not supported by Leno yet: take the Service out")
+	s.Spec.Type = c.oneOf("spec.type", s.Spec.Type, "ClusterIP", "NodePort", "LoadBalancer", typeExternalName)
+	if s.Spec.Type == typeExternalName {
+		if !mesh.ValidName(s.alias()) {
+			c.wrong("spec.externalName", "want a host name, got %q", s.Spec.ExternalName)
+		}
 		return
 	}
-	s.Spec.Type = c.oneOf("spec.type", s.Spec.Type, "ClusterIP", "NodePort", "LoadBalancer")
 	if len(s.Spec.Ports) == 0 {
 		c.wrong("spec.ports", "is missing: name at least one port")
 	}
@@ -89,6 +96,10 @@ func (s *Service) checkPorts(c *checker) {
 // Change puts the service into the catalog.
 func (s *Service) Change() catalog.Change {
 	out := catalog.Service{Name: mesh.ServiceName{Namespace: s.Namespace, Name: s.Name}}
+	if s.Spec.Type == typeExternalName {
+		out.Alias = s.alias()
+		return catalog.PutService{Service: out}
+	}
 	for _, a := range append([]string{s.Spec.ClusterIP}, s.Spec.ClusterIPs...) {
 		if addr, err := netip.ParseAddr(a); err == nil && !slices.Contains(out.Addrs, addr.Unmap()) {
 			out.Addrs = append(out.Addrs, addr.Unmap())
@@ -104,6 +115,10 @@ func (s *Service) Change() catalog.Change {
 		}
 	}
 	return catalog.PutService{Service: out}
+}
+
+func (s *Service) alias() string {
+	return strings.ToLower(strings.TrimSuffix(s.Spec.ExternalName, "."))
 }
 
 func checkAddr(c *checker, field, s string) {

@@ -102,8 +102,8 @@ func (s *EndpointSlice) checkEndpoint(c *checker, field string, e Endpoint) {
 	}
 }
 
-// Change puts the slice into the catalog. Endpoints that serve nobody are left
-// out; those that end but still serve are draining.
+// Change puts the slice into the catalog. Endpoints that serve nobody are
+// unready; those that end but still serve are draining.
 func (s *EndpointSlice) Change() catalog.Change {
 	out := catalog.EndpointSlice{
 		Key:     catalog.Key{Namespace: s.Namespace, Name: s.Name},
@@ -121,14 +121,15 @@ func (s *EndpointSlice) Change() catalog.Change {
 	for _, e := range s.Endpoints {
 		state, serves := e.Conditions.state()
 		addr, err := netip.ParseAddr(e.Addresses[0])
-		if err != nil || !serves {
+		if err != nil {
 			continue
 		}
 		out.Endpoints = append(out.Endpoints, catalog.SliceEndpoint{
-			Addr:  addr.Unmap(),
-			Name:  cmp.Or(e.TargetRef.Name, e.Hostname),
-			Zone:  e.Zone,
-			State: state,
+			Addr:    addr.Unmap(),
+			Name:    cmp.Or(e.TargetRef.Name, e.Hostname),
+			Zone:    e.Zone,
+			State:   state,
+			Unready: !serves,
 		})
 	}
 	return catalog.PutEndpointSlice{Slice: out}
@@ -140,10 +141,10 @@ func (c Conditions) state() (state mesh.EndpointState, serves bool) {
 	if c.Serving != nil {
 		serving = *c.Serving
 	}
-	switch {
-	case c.Terminating != nil && *c.Terminating:
+	// Of a service that publishes addresses that are not ready
+	// (publishNotReadyAddresses), Kubernetes calls even those ready that end.
+	if c.Terminating != nil && *c.Terminating && (c.Ready == nil || !ready) {
 		return mesh.Draining, serving
-	default:
-		return mesh.Ready, ready
 	}
+	return mesh.Ready, ready
 }
