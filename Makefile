@@ -19,16 +19,30 @@ HEAVY  := ./test/...
 LIGHT   = $$(go list ./... | grep -v '/leno/test/')
 RACE   := go test -race -timeout=15m
 
-.PHONY: help build demo check test conformance bench soak vuln generate tools fmt lint clean
+# A second cluster beside the first: make cluster NAME=other NODES=2.
+NAME  := leno
+NODES := 1
+CLUSTER := go run ./test/cluster
+
+.PHONY: help build demo check test conformance bench soak vuln generate tools fmt lint clean images cluster cluster-down
 
 help: ## list the targets
-	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
+	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
 
 build: ## build bin/leno and bin/leno-proxy
 	$(GOBUILD) -o bin/ ./cmd/leno ./cmd/leno-proxy
 
 demo: build ## run a small shop in the mesh, on this machine
 	bin/leno demo
+
+images: build ## build the images of leno and leno-proxy, as archives in bin/images
+	$(CLUSTER) images -o bin/images -version '$(VERSION)' bin/leno bin/leno-proxy
+
+cluster: images ## start a Kubernetes cluster on this machine, with Leno's images (needs root)
+	@$(CLUSTER) up -name '$(NAME)' -nodes '$(NODES)' bin/images/leno.tar bin/images/leno-proxy.tar
+
+cluster-down: ## take that cluster away
+	$(CLUSTER) down -name '$(NAME)'
 
 check: $(LINT) ## the developer's loop: format, vet, fast lints, short tests
 	$(LINT) fmt --diff

@@ -5,6 +5,7 @@ import (
 	"go/parser"
 	"go/token"
 	"io/fs"
+	"os"
 	"path"
 	"path/filepath"
 	"strings"
@@ -157,9 +158,11 @@ func skip(dir string) error {
 	switch base := filepath.Base(dir); {
 	case dir == ".":
 		return nil
-	case base == "testdata", base == "tools", base == "bin", strings.HasPrefix(base, "."):
+	case base == "testdata", base == "bin", strings.HasPrefix(base, "."):
 		return fs.SkipDir
-	default:
-		return nil
 	}
+	if _, err := os.Stat(filepath.Join(dir, "go.mod")); err == nil {
+		return fs.SkipDir // another module
+	}
+	return nil
 }
