@@ -18,7 +18,6 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	gvr "k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/watch"
-	fakediscovery "k8s.io/client-go/discovery/fake"
 	fakedynamic "k8s.io/client-go/dynamic/fake"
 	"k8s.io/client-go/kubernetes/fake"
 	"k8s.io/client-go/kubernetes/scheme"
@@ -32,8 +31,9 @@ type cluster struct {
 	custom *fakedynamic.FakeDynamicClient
 
 	mu      sync.Mutex
-	away    bool              // guarded by mu
-	watches []watch.Interface // guarded by mu
+	away    bool                      // guarded by mu
+	watches []watch.Interface         // guarded by mu
+	kinds   []*metav1.APIResourceList // guarded by mu
 }
 
 var errAway = errors.New("connection refused")
@@ -46,6 +46,7 @@ func newCluster() *cluster {
 	}
 	c.custom = fakedynamic.NewSimpleDynamicClientWithCustomListKinds(runtime.NewScheme(), kinds)
 	c.cut(&c.core.Fake, c.core.Tracker())
+	c.core.PrependReactor("get", "resource", c.discovery)
 	c.cut(&c.custom.Fake, c.custom.Tracker())
 	return c
 }
@@ -70,9 +71,18 @@ func (c *cluster) cut(f *clienttesting.Fake, tracker clienttesting.ObjectTracker
 		}
 		return true, w, err
 	})
-	if d, ok := c.core.Discovery().(*fakediscovery.FakeDiscovery); ok {
-		d.Resources = nil
+}
+
+// discovery has the one who asks set what is found, so that nobody else reads
+// or writes the fake's field.
+func (c *cluster) discovery(clienttesting.Action) (bool, runtime.Object, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.away {
+		return true, nil, errAway
 	}
+	c.core.Resources = c.kinds
+	return true, nil, nil
 }
 
 func (c *cluster) leave() {
@@ -105,7 +115,9 @@ func (c *cluster) run(d *datadriven.TestData) (string, error) {
 				GroupVersion: r.GroupVersion().String(), APIResources: []metav1.APIResource{{Name: r.Resource}},
 			})
 		}
-		c.core.Resources = lists
+		c.mu.Lock()
+		c.kinds = lists
+		c.mu.Unlock()
 	case "away":
 		c.leave()
 	case "back":

@@ -231,6 +231,7 @@ func (d *Door) look(ctx context.Context, waiting []kind, running *sync.WaitGroup
 			d.status.lost(k, e, time.Now())
 			missing = append(missing, k)
 		case !exists:
+			d.status.heard(k) // there is nothing to watch, and the server says so
 			missing = append(missing, k)
 		default:
 			d.status.found(k)
