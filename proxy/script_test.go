@@ -23,7 +23,7 @@ import (
 
 // patience is how long a step may take before the test gives up. No step
 // depends on it.
-const patience = 10 * time.Second
+const patience = time.Minute
 
 // way is how a client reaches the application.
 type way struct {
