@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/leno-mesh/leno/control/operator"
+	"github.com/leno-mesh/leno/kube/check"
 )
 
 // Exit codes of leno check. A warning is not a failure for scripts that only
@@ -41,19 +42,18 @@ type checkItem struct {
 
 func newCheckCmd(a *app) *cobra.Command {
 	var format string
-	var wait time.Duration
+	var what checkWhat
 	cmd := &cobra.Command{
 		Use:   "check",
 		Short: "Look for problems, and say what to do about each",
-		Long: `Look for problems with the control plane, the certificates and the proxies.
+		Long: `Look for problems with the control plane, the certificates and the proxies. With
+--pre, look at a Kubernetes cluster before Leno is installed there.
 
 The exit status is 0 when all is well, 3 when there are warnings, 1 when there
 are errors.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			c := a.client()
-			defer c.Close()
-			r, err := a.check(cmd.Context(), c, wait)
+			r, err := a.check(cmd.Context(), &what)
 			if err != nil {
 				return err
 			}
@@ -72,13 +72,33 @@ are errors.`,
 		},
 	}
 	cmd.Flags().StringVarP(&format, "output", "o", "table", "table or json")
-	cmd.Flags().DurationVar(&wait, "wait", 0, "wait so long for the control plane to answer")
+	cmd.Flags().DurationVar(&what.wait, "wait", 0, "wait so long for the control plane to answer")
+	cmd.Flags().BoolVar(&what.pre, "pre", false, "look at the cluster of the kubeconfig before leno install")
 	return cmd
 }
 
-// check asks until the control plane answers or the time is over. A control
+// checkWhat says where to look.
+type checkWhat struct {
+	wait time.Duration
+	pre  bool
+}
+
+func (a *app) check(ctx context.Context, what *checkWhat) (checkReport, error) {
+	if what.pre {
+		access, err := a.access()
+		if err != nil {
+			return checkReport{}, err
+		}
+		return newCheckReport(check.Pre(ctx, access, a.lenoNamespace())), nil
+	}
+	c := a.client()
+	defer c.Close()
+	return a.askChecks(ctx, c, what.wait)
+}
+
+// askChecks asks until the control plane answers or the time is over. A control
 // plane that does not answer is the first finding and not the command's error.
-func (a *app) check(ctx context.Context, c *operator.Client, wait time.Duration) (checkReport, error) {
+func (a *app) askChecks(ctx context.Context, c *operator.Client, wait time.Duration) (checkReport, error) {
 	deadline := time.Now().Add(wait)
 	for {
 		all, err := c.Checks(ctx)
@@ -90,8 +110,8 @@ func (a *app) check(ctx context.Context, c *operator.Client, wait time.Duration)
 			return checkReport{}, err
 		case time.Now().After(deadline):
 			return newCheckReport([]operator.Check{{
-				Category: "control plane", Description: "control plane answers at " + a.socketPath(), Result: operator.SeverityError,
-				Error: silent.Err.Error(), Hint: "start one with leno server, or set LENO_SOCKET to the socket of the one that runs",
+				Category: "control plane", Description: "control plane answers at " + silent.Place, Result: operator.SeverityError,
+				Error: silent.Err.Error(), Hint: silent.Hint,
 			}}), nil
 		}
 		select {

@@ -12,8 +12,6 @@ import (
 	"path/filepath"
 
 	"github.com/spf13/cobra"
-
-	"github.com/leno-mesh/leno/control/operator"
 )
 
 // Streams are where a command reads and writes.
@@ -27,6 +25,7 @@ type app struct {
 	Streams
 	version string
 	socket  string
+	cluster clusterFlags
 }
 
 // ExitError ends the program with a code of its own. With no text, what there
@@ -68,20 +67,18 @@ func newRootCmd(a *app) *cobra.Command {
 	cmd.SetIn(a.In)
 	cmd.SetOut(a.Out)
 	cmd.SetErr(a.Err)
-	cmd.PersistentFlags().StringVar(&a.socket, "socket", "", "the control plane's socket (default $LENO_SOCKET, or that of this user's server)")
+	cmd.PersistentFlags().StringVar(&a.socket, "socket", "", "the control plane's socket, for one on this machine (default $LENO_SOCKET, or that of this user's server)")
+	a.cluster.add(cmd)
 	cmd.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return &ExitError{Code: 2, Text: fmt.Sprintf("%v; see %s --help", err, c.CommandPath())}
 	})
 	cmd.AddCommand(
 		newServerCmd(a), newTokenCmd(a), newRunCmd(a), newStopCmd(a), newRevokeCmd(a), newDemoCmd(a), newDemoAppCmd(a),
 		newStatCmd(a), newEdgesCmd(a), newProxiesCmd(a), newEndpointsCmd(a), newIdentityCmd(a), newCheckCmd(a),
-		newVersionCmd(a),
+		newInstallCmd(a), newUpgradeCmd(a), newUninstallCmd(a), newVersionCmd(a),
 	)
 	return cmd
 }
-
-// client speaks with the control plane of --socket, $LENO_SOCKET or this user.
-func (a *app) client() *operator.Client { return operator.NewClient(a.socketPath()) }
 
 func (a *app) socketPath() string {
 	if a.socket != "" {

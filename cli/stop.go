@@ -23,7 +23,7 @@ the mesh goes on with what it knows; the next leno run starts a control plane wi
 the same data again.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			c := a.client()
+			c := a.localClient()
 			defer c.Close()
 			st, err := c.Status(cmd.Context())
 			if isSilent(err) {

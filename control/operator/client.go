@@ -18,19 +18,35 @@ const (
 	callTimeout = 30 * time.Second
 )
 
-// Client speaks with a control plane over its socket.
+// Client speaks with a control plane.
 type Client struct {
-	socket string
-	http   *http.Client
+	way  Way
+	http *http.Client
+}
+
+// Way is how a control plane is reached.
+type Way struct {
+	Place string // a socket's path, or words for another place
+	Hint  string // what to do when nobody answers there
+	Dial  func(context.Context) (net.Conn, error)
 }
 
 // NewClient makes a client for the socket at path. Nothing is opened yet.
 func NewClient(path string) *Client {
-	dial := func(ctx context.Context, _, _ string) (net.Conn, error) {
-		var d net.Dialer
-		return d.DialContext(ctx, "unix", path)
-	}
-	return &Client{socket: path, http: &http.Client{
+	return NewClientOver(Way{
+		Place: path,
+		Hint:  "start one with leno server, or set LENO_SOCKET or --socket to the socket of the one that runs, as its user",
+		Dial: func(ctx context.Context) (net.Conn, error) {
+			var d net.Dialer
+			return d.DialContext(ctx, "unix", path)
+		},
+	})
+}
+
+// NewClientOver makes a client for another way. Nothing is opened yet.
+func NewClientOver(w Way) *Client {
+	dial := func(ctx context.Context, _, _ string) (net.Conn, error) { return w.Dial(ctx) }
+	return &Client{way: w, http: &http.Client{
 		Timeout: callTimeout, Transport: &http.Transport{DialContext: dial, MaxIdleConns: 2},
 	}}
 }
@@ -38,15 +54,16 @@ func NewClient(path string) *Client {
 // Close ends idle connections.
 func (c *Client) Close() { c.http.CloseIdleConnections() }
 
-// UnreachableError says that nobody answers at the socket.
+// UnreachableError says that nobody answers.
 type UnreachableError struct {
-	Socket string
-	Err    error
+	Place string
+	Hint  string // what to do next
+	Err   error
 }
 
 // Error says what to do next.
 func (e *UnreachableError) Error() string {
-	return fmt.Sprintf("no control plane answers at %s: %v; is `leno server` running, and by this user? set LENO_SOCKET or --socket to its socket", e.Socket, e.Err)
+	return fmt.Sprintf("no control plane answers at %s: %v; %s", e.Place, e.Err, e.Hint)
 }
 
 // Unwrap gives the cause.
@@ -140,7 +157,7 @@ func (c *Client) call(ctx context.Context, method, path string, body, into any) 
 		if errors.As(err, &u) {
 			err = u.Err
 		}
-		return &UnreachableError{Socket: c.socket, Err: err}
+		return &UnreachableError{Place: c.way.Place, Hint: c.way.Hint, Err: err}
 	}
 	defer resp.Body.Close()
 	b, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
