@@ -55,6 +55,10 @@ var floors = []floor{
 		Why: "a codec turns bytes into events; it can be fuzzed and replayed because it knows no mesh",
 	},
 	{
+		From: "proxy/hello", Not: []string{module},
+		Why: "a codec turns bytes into events; it can be fuzzed and replayed because it knows no mesh",
+	},
+	{
 		From: "telemetry", Not: []string{"github.com/prometheus", "control", "proxy"},
 		Why: "the proxy counts in fixed cells and writes the text form itself; client_golang is too heavy for it",
 	},

@@ -211,7 +211,6 @@ func (i *inbound) carry(ctx context.Context, from *caller, port *ownPort, st *fl
 // for as long as policy allows it.
 func (i *inbound) join(from *caller, port *ownPort, up flow.ConnDuplex, app flow.Duplex) {
 	t := from.counters(port).TCP()
-	t.Open()
 	stay := i.links.hold(from.Identity, port.Number, up)
 	defer i.links.let(stay)
 	if st := streamOf(up); st != nil {
@@ -220,6 +219,7 @@ func (i *inbound) join(from *caller, port *ownPort, up flow.ConnDuplex, app flow
 		st.OnAbort(func() { app.Abort(flow.ClientGone) })
 	}
 	stay.enforce(i.own.current.Load()) // a snapshot may have come since the decision
+	openTCP(t, up.Conn)
 	var n flow.Counts
 	err := flow.Pipe(up, app, i.buffers, &n)
 	closeTCP(t, &n, err)

@@ -150,10 +150,20 @@ func (o *outbound) opaque(ctx context.Context, c *flow.Conn, d *destination, r *
 
 func (o *outbound) pipe(c *flow.Conn, e *early) {
 	t := e.ep.Peer.counters.TCP()
-	t.Open()
+	openTCP(t, c)
 	var n flow.Counts
 	err := flow.Pipe(flow.ConnDuplex{Conn: c}, e.up, o.buffers, &n)
 	closeTCP(t, &n, err)
+}
+
+// openTCP counts a connection that is to be piped, with the name that its
+// client asks for where it carries TLS of the application's own.
+func openTCP(t *telemetry.TCP, client *flow.Conn) {
+	if name, ok := accept.ServerName(client); ok {
+		t.OpenTLS(name)
+		return
+	}
+	t.Open()
 }
 
 func closeTCP(t *telemetry.TCP, n *flow.Counts, err error) {

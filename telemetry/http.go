@@ -15,6 +15,7 @@ const (
 	tcpOpenTotal    = "tcp_open_total"
 	tcpCloseTotal   = "tcp_close_total"
 	tcpOpen         = "tcp_open_connections"
+	tlsOpenTotal    = "leno_tls_open_total"
 	tcpReadBytes    = "tcp_read_bytes_total"
 	tcpWriteBytes   = "tcp_write_bytes_total"
 )
@@ -27,6 +28,7 @@ func edgeFamilies() []*family {
 		{name: failuresTotal, help: "What Leno itself failed or denied, by reason code."},
 		{name: tcpOpenTotal, help: "Connections opened."},
 		{name: tcpCloseTotal, help: "Connections closed; one that Leno closed has a reason."},
+		{name: tlsOpenTotal, help: "Connections opened that carry TLS of the application's own, by the name asked for (SNI)."},
 		{name: tcpOpen, help: "Connections open now.", kind: gaugeKind},
 		{name: tcpReadBytes, help: "Bytes read from the client."},
 		{name: tcpWriteBytes, help: "Bytes written to the client."},

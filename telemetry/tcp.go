@@ -11,6 +11,7 @@ type TCP struct {
 	read     atomic.Uint64
 	written  atomic.Uint64
 	closed   cells[string]
+	names    cells[string] // of the application's own TLS
 	failures failures
 }
 
@@ -54,31 +55,44 @@ func (t *TCP) openNow() float64 {
 // Open counts a new connection.
 func (t *TCP) Open() { t.opened.Add(1) }
 
+// OpenTLS counts a new connection that carries TLS of the application's own,
+// by the name that its client asked for, or "". Names past the first ones
+// count as "other".
+func (t *TCP) OpenTLS(name string) {
+	t.Open()
+	n := t.names.find(name)
+	if n == nil {
+		n = t.newCell(&t.names, tlsOpenTotal, "sni", name)
+	}
+	n.Add(1)
+}
+
 // Close counts the end of a connection. Reason is "" for an ordinary end, else
 // the reason code for which Leno ended it.
 func (t *TCP) Close(reason string) {
 	n := t.closed.find(reason)
 	if n == nil {
-		n = t.newClose(reason)
+		n = t.newCell(&t.closed, tcpCloseTotal, "reason", reason)
 	}
 	n.Add(1)
 }
 
-func (t *TCP) newClose(reason string) *atomic.Uint64 {
+// newCell makes a series for a key that is new; the empty key gives no label.
+func (t *TCP) newCell(c *cells[string], metric, label, key string) *atomic.Uint64 {
 	t.reg.mu.Lock()
 	defer t.reg.mu.Unlock()
-	if t.closed.len() >= maxCells {
-		reason = folded
+	if c.len() >= maxCells {
+		key = folded
 	}
-	if n := t.closed.find(reason); n != nil {
+	if n := c.find(key); n != nil {
 		return n
 	}
-	n := t.closed.add(reason)
+	n := c.add(key)
 	var labels []Label
-	if reason != "" {
-		labels = []Label{{"reason", clean(reason)}}
+	if key != "" {
+		labels = []Label{{label, clean(key)}}
 	}
-	t.member(tcpCloseTotal, series{extra: labels, count: n})
+	t.member(metric, series{extra: labels, count: n})
 	return n
 }
 
