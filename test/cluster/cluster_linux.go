@@ -31,7 +31,13 @@ type state struct {
 	AuditLog    string
 	LogDir      string
 	Snapshotter string
-	Nodes       map[string]node.Process
+	Nodes       map[string]member
+}
+
+// member is a node of a cluster.
+type member struct {
+	node.Process
+	Port string // the machine's link to it
 }
 
 func dirOf(name string) string { return filepath.Join(home, name) }

@@ -24,8 +24,8 @@ func load(ctx context.Context, o options) error {
 // machine sees in the node's file system.
 func (s *state) importImages(ctx context.Context, archives []string) error {
 	var nodes errgroup.Group
-	for _, process := range s.Nodes {
-		socket := filepath.Join(process.Root(), "run/containerd/containerd.sock")
+	for _, n := range s.Nodes {
+		socket := filepath.Join(n.Root(), "run/containerd/containerd.sock")
 		nodes.Go(func() error {
 			if err := awaitSocket(ctx, socket); err != nil {
 				return err

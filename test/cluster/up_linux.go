@@ -106,7 +106,7 @@ func reserve(o options, owner node.Process) (state, error) {
 		os.RemoveAll(dir)
 		return state{}, err
 	}
-	s := state{Name: o.name, Network: network.String(), Owner: owner, Nodes: make(map[string]node.Process)}
+	s := state{Name: o.name, Network: network.String(), Owner: owner, Nodes: make(map[string]member)}
 	return s, s.save()
 }
 
@@ -156,7 +156,7 @@ func (s *state) startNodes(p *plane.Plane) error {
 		if err != nil {
 			return err
 		}
-		s.Nodes[name] = process
+		s.Nodes[name] = member{Process: process, Port: p.Network.Port(i)}
 		if err := s.save(); err != nil {
 			return err
 		}

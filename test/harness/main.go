@@ -23,9 +23,9 @@ type programs struct {
 var built programs
 
 // Main runs the tests of a package, looks for leaked goroutines, and takes the
-// binaries away again. The short form, which has no time for databases, leaves
-// the package out.
-func Main(m *testing.M) {
+// binaries away again, after what else the package made for all its tests. The
+// short form, which has no time for databases, leaves the package out.
+func Main(m *testing.M, after ...func()) {
 	role()
 	flag.Parse()
 	if testing.Short() {
@@ -33,6 +33,9 @@ func Main(m *testing.M) {
 		os.Exit(0)
 	}
 	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
+		for _, f := range after {
+			f()
+		}
 		if built.dir != "" {
 			os.RemoveAll(built.dir)
 		}
@@ -40,9 +43,9 @@ func Main(m *testing.M) {
 	}))
 }
 
-// binary gives the path of leno or leno-proxy. LENO_TEST_BIN names a directory
+// Binary gives the path of leno or leno-proxy. LENO_TEST_BIN names a directory
 // with binaries to test instead of building them.
-func binary(t testing.TB, name string) string {
+func Binary(t testing.TB, name string) string {
 	t.Helper()
 	if dir := os.Getenv("LENO_TEST_BIN"); dir != "" {
 		return filepath.Join(dir, name)

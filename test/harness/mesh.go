@@ -53,7 +53,7 @@ func NewMesh(t testing.TB, cfg MeshConfig) *Mesh {
 		t.Fatal(err)
 	}
 	m.args = []string{
-		binary(t, "leno"), "server", "--data-dir", filepath.Join(dir, "data"), "--socket", m.socket(),
+		Binary(t, "leno"), "server", "--data-dir", filepath.Join(dir, "data"), "--socket", m.socket(),
 		"--listen", m.Address().String(), "--config-dir", m.Config,
 	}
 	if cfg.Life > 0 {
@@ -107,7 +107,7 @@ func (m *Mesh) Leno(args ...string) (string, error) {
 // LenoAs is Leno as another user.
 func (m *Mesh) LenoAs(uid uint32, args ...string) (string, error) {
 	m.t.Helper()
-	return Run(m.t, m.at, Program{Name: args[0], UID: uid, Args: append(append([]string{binary(m.t, "leno")}, args...), "--socket", m.socket())})
+	return Run(m.t, m.at, Program{Name: args[0], UID: uid, Args: append(append([]string{Binary(m.t, "leno")}, args...), "--socket", m.socket())})
 }
 
 // Token makes a join file for a service account with services, "name:port",

@@ -71,7 +71,7 @@ func (m *Mesh) LaunchWith(s Sidecar, options ...string) *Proxy {
 		}
 	}
 	if s.At.Host != nil {
-		MustRun(m.t, s.At, Program{Name: s.Name + "-init", Args: []string{binary(m.t, "leno-proxy"), "init"}})
+		MustRun(m.t, s.At, Program{Name: s.Name + "-init", Args: []string{Binary(m.t, "leno-proxy"), "init"}})
 	}
 	p.run(options)
 	return p
@@ -96,13 +96,13 @@ func (p *Proxy) Restart() {
 // Release takes the capture of a host's traffic out again.
 func (p *Proxy) Release() {
 	p.t.Helper()
-	MustRun(p.t, p.At, Program{Name: p.Name + "-init", Args: []string{binary(p.t, "leno-proxy"), "init", "--remove"}})
+	MustRun(p.t, p.At, Program{Name: p.Name + "-init", Args: []string{Binary(p.t, "leno-proxy"), "init", "--remove"}})
 }
 
 func (p *Proxy) run(options []string) {
 	p.t.Helper()
 	args := []string{
-		binary(p.t, "leno-proxy"), "run", "--state-dir", p.State, "--name", p.Name,
+		Binary(p.t, "leno-proxy"), "run", "--state-dir", p.State, "--name", p.Name,
 		"--listen-address", p.At.Addr.String(), "--outbound-listen", p.At.outbound().String(),
 	}
 	if p.At.Host != nil {

@@ -14,6 +14,7 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/empty"
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
+	"github.com/google/go-containerregistry/pkg/v1/static"
 	"github.com/google/go-containerregistry/pkg/v1/tarball"
 	"github.com/google/go-containerregistry/pkg/v1/types"
 )
@@ -32,6 +33,8 @@ type Image struct {
 	Labels map[string]string
 	// Arch is the processor's name in Go's spelling; the machine's own if empty.
 	Arch string
+	// Plain leaves the layer uncompressed: larger, and written much faster.
+	Plain bool
 }
 
 // File is a file, a symbolic link or a folder in an image. All belong to root.
@@ -50,8 +53,7 @@ func (i Image) build() (v1.Image, error) {
 	if err != nil {
 		return nil, fmt.Errorf("image %s: %w", i.Name, err)
 	}
-	opener := func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(content)), nil }
-	layer, err := tarball.LayerFromOpener(opener, tarball.WithMediaType(types.OCILayer), tarball.WithCompressionLevel(1))
+	layer, err := i.pack(content)
 	if err != nil {
 		return nil, err
 	}
@@ -68,6 +70,14 @@ func (i Image) build() (v1.Image, error) {
 	config.OS, config.Architecture = "linux", i.arch()
 	config.Config = v1.Config{Entrypoint: i.Entrypoint, Env: i.Env, User: i.User, Labels: i.Labels}
 	return mutate.ConfigFile(img, config)
+}
+
+func (i Image) pack(content []byte) (v1.Layer, error) {
+	if i.Plain {
+		return static.NewLayer(content, types.OCIUncompressedLayer), nil
+	}
+	opener := func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(content)), nil }
+	return tarball.LayerFromOpener(opener, tarball.WithMediaType(types.OCILayer), tarball.WithCompressedCaching)
 }
 
 // layer is a tar archive of the files, each folder before what is in it.

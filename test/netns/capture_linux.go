@@ -44,14 +44,28 @@ func (h *Host) CaptureOn(iface string) *Capture {
 		fd, err = openCapture(iface)
 		return err
 	}))
+	return record(h.t, fd)
+}
+
+// CaptureLink starts to record a link of the machine itself, such as the one to
+// a network that the test made by other means.
+func CaptureLink(t testing.TB, iface string) *Capture {
+	t.Helper()
+	fd, err := openCapture(iface)
+	must(t, "capture on "+iface, err)
+	return record(t, fd)
+}
+
+func record(t testing.TB, fd int) *Capture {
+	t.Helper()
 	c := &Capture{
-		t:     h.t,
+		t:     t,
 		file:  os.NewFile(uintptr(fd), "capture"),
 		ended: make(chan struct{}),
 		flows: make(map[string][]byte),
 	}
 	go c.read()
-	h.t.Cleanup(c.Stop)
+	t.Cleanup(c.Stop)
 	return c
 }
 
