@@ -13,16 +13,21 @@ import (
 
 func newEdgesCmd(a *app) *cobra.Command {
 	var (
-		v    view
-		in   scope
-		over time.Duration
+		v        view
+		in       words
+		over     time.Duration
+		from, to []string
 	)
 	cmd := &cobra.Command{
-		Use:   "edges [NAME]...",
+		Use:   "edges [NAME | KIND/NAME]...",
 		Short: "Show who calls whom, as whom, and whether it is secured",
 		Long: `Show who calls whom, as the callers' proxies count it. CLIENT_ID and SERVER_ID are
 the identities that both ends proved to each other; SECURED says whether calls go
-over mutual TLS. A name shows the edges that begin or end there.`,
+over mutual TLS. A name shows the edges that begin or end there, --from those that
+begin, and --to those that end there.`,
+		Example: `  leno edges -n shop
+  leno edges deploy/web
+  leno edges --from ns/shop --to svc/payments`,
 		ValidArgsFunction: a.completeServices,
 		RunE: func(cmd *cobra.Command, names []string) error {
 			c := a.client()
@@ -32,8 +37,20 @@ over mutual TLS. A name shows the edges that begin or end there.`,
 				if err != nil {
 					return nil, nil, err
 				}
+				either, err := in.pick(ctx, c, names)
+				if err != nil {
+					return nil, nil, err
+				}
+				begins, err := (&words{}).pick(ctx, c, from)
+				if err != nil {
+					return nil, nil, err
+				}
+				ends, err := (&words{}).pick(ctx, c, to)
+				if err != nil {
+					return nil, nil, err
+				}
 				g.Edges = slices.DeleteFunc(g.Edges, func(e store.Edge) bool {
-					return !in.has(e.SrcNS, e.DstNS) || !named(names, e.Src, e.SrcNS) && !named(names, e.Dst, e.DstNS)
+					return !in.has(e.SrcNS, e.DstNS) || !either.begins(e) && !either.ends(e) || !begins.begins(e) || !ends.ends(e)
 				})
 				return g.Edges, edgeTable(g.Edges, v.wide()), nil
 			})
@@ -41,9 +58,14 @@ over mutual TLS. A name shows the edges that begin or end there.`,
 	}
 	v.flags(cmd)
 	in.flags(cmd)
+	cmd.Flags().StringArrayVar(&from, "from", nil, "show the edges that begin at NAME or KIND/NAME")
+	cmd.Flags().StringArrayVar(&to, "to", nil, "show the edges that end at NAME or KIND/NAME")
 	cmd.Flags().DurationVarP(&over, "window", "w", window, "time over which rates are taken, at least 5s")
 	return cmd
 }
+
+func (p *picked) begins(e store.Edge) bool { return p.title(e.SrcNS, e.Src) }
+func (p *picked) ends(e store.Edge) bool   { return p.service(e.DstNS, e.Dst) }
 
 func edgeTable(all []store.Edge, wide bool) *table {
 	t := &table{

@@ -15,12 +15,13 @@ import (
 
 func newIdentityCmd(a *app) *cobra.Command {
 	var asJSON string
+	var in words
 	cmd := &cobra.Command{
-		Use:   "identity [WORKLOAD]...",
+		Use:   "identity [WORKLOAD | KIND/NAME]...",
 		Short: "Show what each certificate says, and its chain",
 		Long: `Show the certificates that the control plane and the connected proxies hold now,
 each with its chain up to the trust anchor. A workload is named by its instance,
-its service account or its workload ID.`,
+its service account or its workload ID, or by a word such as deploy/web.`,
 		ValidArgsFunction: a.completeWorkloads,
 		RunE: func(cmd *cobra.Command, names []string) error {
 			c := a.client()
@@ -29,8 +30,17 @@ its service account or its workload ID.`,
 			if err != nil {
 				return err
 			}
-			all = slices.DeleteFunc(all, func(i operator.Identity) bool { return len(names) > 0 && !isNamed(i, names) })
-			if len(all) == 0 {
+			plain, kinds := apart(names)
+			chosen, err := in.pick(cmd.Context(), c, kinds)
+			if err != nil {
+				return err
+			}
+			all = slices.DeleteFunc(all, func(i operator.Identity) bool {
+				namespace := namespaceOf(i.Identity)
+				named := chosen.all() && len(plain) == 0 || isNamed(i, plain) || !chosen.all() && chosen.workload(namespace, i.Workload)
+				return !named || !in.has(namespace)
+			})
+			if len(all) == 0 && len(names) > 0 {
 				return explainMissing(cmd.Context(), c, names)
 			}
 			switch asJSON {
@@ -42,8 +52,29 @@ its service account or its workload ID.`,
 			return &ExitError{Code: 2, Text: fmt.Sprintf("-o %q is not known; want text or json", asJSON)}
 		},
 	}
+	in.flags(cmd)
 	cmd.Flags().StringVarP(&asJSON, "output", "o", "text", "text or json")
 	return cmd
+}
+
+// apart divides names of holders from words with a kind.
+func apart(names []string) (plain, kinds []string) {
+	for _, n := range names {
+		if strings.Contains(n, "/") {
+			kinds = append(kinds, n)
+		} else {
+			plain = append(plain, n)
+		}
+	}
+	return plain, kinds
+}
+
+// namespaceOf gives that of an identity, "" for the server's.
+func namespaceOf(id string) string {
+	if p := strings.Split(id, "/"); len(p) == 7 && p[3] == "ns" {
+		return p[4]
+	}
+	return ""
 }
 
 func isNamed(i operator.Identity, names []string) bool {

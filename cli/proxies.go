@@ -16,21 +16,24 @@ import (
 func newProxiesCmd(a *app) *cobra.Command {
 	var (
 		v  view
-		in scope
+		in words
 	)
 	cmd := &cobra.Command{
-		Use:   "proxies",
+		Use:   "proxies [NAME | KIND/NAME]...",
 		Short: "Show each proxy with its snapshot, certificate and memory",
 		Long: `Show each workload that joined. SNAPSHOT is the version that its proxy runs on;
 AGE is how long ago proxy and control plane last agreed on all of it. CERT_ENDS is
 how long its certificate is still good; it is renewed at 70 % of its life.`,
-		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
+		RunE: func(cmd *cobra.Command, names []string) error {
 			c := a.client()
 			defer c.Close()
 			return v.show(cmd.Context(), a.Out, func(ctx context.Context) (any, *table, error) {
+				chosen, err := in.pick(ctx, c, names)
+				if err != nil {
+					return nil, nil, err
+				}
 				all, err := c.Proxies(ctx)
-				all = slices.DeleteFunc(all, func(p operator.Proxy) bool { return !in.has(p.Namespace) })
+				all = slices.DeleteFunc(all, func(p operator.Proxy) bool { return !in.has(p.Namespace) || !chosen.workload(p.Namespace, p.Workload) })
 				slices.SortFunc(all, func(a, b operator.Proxy) int {
 					return cmp.Or(strings.Compare(a.Namespace, b.Namespace), strings.Compare(a.Name, b.Name))
 				})

@@ -66,18 +66,21 @@ func (s *scope) column(namespaces []string) bool {
 func newStatCmd(a *app) *cobra.Command {
 	var (
 		v    view
-		in   scope
+		in   words
 		over time.Duration
 	)
 	cmd := &cobra.Command{
-		Use:   "stat [NAME]...",
+		Use:   "stat [NAME | KIND/NAME]...",
 		Short: "Show success rate, request rate and latency of each service",
 		Long: `Show what each service's own proxies count: success rate, requests per second,
 latency to the first byte, and open connections.
 
-MESHED is how many of the service's endpoints have a proxy.`,
+MESHED is how many of the service's endpoints have a proxy. On Kubernetes a row is
+a Deployment, StatefulSet, DaemonSet or Job; elsewhere it is a service.`,
 		Example: `  leno stat
   leno stat web cart -n shop --watch
+  leno stat deploy/web ns/shop
+  leno stat -A -l tier=front
   leno stat -A -o wide --window 1m`,
 		ValidArgsFunction: a.completeServices,
 		RunE: func(cmd *cobra.Command, names []string) error {
@@ -88,6 +91,10 @@ MESHED is how many of the service's endpoints have a proxy.`,
 				if err != nil {
 					return nil, nil, err
 				}
+				chosen, err := in.pick(ctx, c, names)
+				if err != nil {
+					return nil, nil, err
+				}
 				endpoints, err := c.Endpoints(ctx, "", "")
 				if err != nil {
 					return nil, nil, err
@@ -95,9 +102,9 @@ MESHED is how many of the service's endpoints have a proxy.`,
 				rows := addMeshed(g.Services, endpoints)
 				rows = slices.DeleteFunc(rows, func(s serviceRow) bool {
 					// A proxy that has just joined reports before it is named.
-					return s.Name == "" || !in.has(s.Namespace) || !named(names, s.Name, s.Namespace)
+					return s.Name == "" || !in.has(s.Namespace) || !chosen.title(s.Namespace, s.Name)
 				})
-				return rows, statTable(rows, &in, v.wide()), nil
+				return rows, statTable(rows, &in.scope, v.wide()), nil
 			})
 		},
 	}
@@ -111,12 +118,6 @@ MESHED is how many of the service's endpoints have a proxy.`,
 type serviceRow struct {
 	store.ServiceStat
 	Meshed string `json:"meshed"` // "2/2"
-}
-
-// named says whether a row is among the names asked for, "name" or
-// "name.namespace"; no names means all.
-func named(names []string, name, namespace string) bool {
-	return len(names) == 0 || slices.Contains(names, name) || slices.Contains(names, name+"."+namespace)
 }
 
 // addMeshed counts the endpoints of each service. A client that offers

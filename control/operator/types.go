@@ -42,18 +42,23 @@ type Token struct {
 
 // Proxy is one workload that joined, with what is known of its proxy.
 type Proxy struct {
-	Workload       string    `json:"workload"`
-	Name           string    `json:"name"`
-	Namespace      string    `json:"namespace"`
-	ServiceAccount string    `json:"service_account"`
-	Identity       string    `json:"identity"`
-	Addr           string    `json:"addr"`
-	Zone           string    `json:"zone,omitempty"`
-	Services       []string  `json:"services"` // "name:port"
-	State          string    `json:"state"`    // ready, doubtful, draining
-	Connected      bool      `json:"connected"`
-	ConnectedSince time.Time `json:"connected_since,omitzero"`
-	ProxyVersion   string    `json:"proxy_version,omitempty"`
+	Workload       string   `json:"workload"`
+	Name           string   `json:"name"`
+	Namespace      string   `json:"namespace"`
+	ServiceAccount string   `json:"service_account"`
+	Identity       string   `json:"identity"`
+	Addr           string   `json:"addr"`
+	Zone           string   `json:"zone,omitempty"`
+	Services       []string `json:"services"` // "name:port"
+	// Title is what stat and edges call it, together with its siblings. Owner
+	// is what keeps it running, "deployment/web", where that is known.
+	Title          string            `json:"title"`
+	Owner          string            `json:"owner,omitempty"`
+	Labels         map[string]string `json:"labels,omitempty"`
+	State          string            `json:"state"` // ready, doubtful, draining
+	Connected      bool              `json:"connected"`
+	ConnectedSince time.Time         `json:"connected_since,omitzero"`
+	ProxyVersion   string            `json:"proxy_version,omitempty"`
 	// Snapshot is the newest version the proxy has seen, Confirmed when it
 	// last agreed with the server on everything it holds.
 	Snapshot       string            `json:"snapshot,omitempty"`

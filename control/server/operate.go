@@ -202,8 +202,10 @@ func describe(w *catalog.Workload) operator.Proxy {
 	p := operator.Proxy{
 		Workload: string(w.ID), Name: w.Registration.Name, Namespace: w.Namespace, ServiceAccount: w.ServiceAccount,
 		Identity: string(w.Identity), Addr: w.Registration.Addr.String(), Zone: w.Registration.Zone,
-		Services: []string{}, State: w.State.String(),
+		Services: []string{}, State: w.State.String(), Owner: w.Owner, Labels: w.Registration.Labels,
 	}
+	r := reporterOf(w)
+	p.Title = r.Title()
 	for _, n := range w.Registration.Services {
 		p.Services = append(p.Services, n.Service+":"+strconv.Itoa(int(n.Port)))
 	}

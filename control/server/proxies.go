@@ -13,6 +13,7 @@ import (
 	"connectrpc.com/connect"
 
 	"github.com/leno-mesh/leno/control/ca"
+	"github.com/leno-mesh/leno/control/catalog"
 	"github.com/leno-mesh/leno/control/publish"
 	"github.com/leno-mesh/leno/control/registry"
 	"github.com/leno-mesh/leno/control/store"
@@ -218,11 +219,17 @@ func (s *Server) reporter(ctx context.Context) (store.Reporter, bool) {
 		return store.Reporter{}, false
 	}
 	parts := p.Identity.Parts()
+	r := reporterOf(w)
+	r.Namespace, r.ServiceAccount = parts.Namespace, parts.ServiceAccount
+	return r, true
+}
+
+func reporterOf(w *catalog.Workload) store.Reporter {
 	r := store.Reporter{
-		Workload: p.Workload, Namespace: parts.Namespace, ServiceAccount: parts.ServiceAccount, Name: w.Registration.Name,
+		Workload: w.ID, Namespace: w.Namespace, ServiceAccount: w.ServiceAccount, Name: w.Registration.Name, Owner: w.Owner,
 	}
 	for _, n := range w.Offers() {
 		r.Services = append(r.Services, n.Name)
 	}
-	return r, true
+	return r
 }

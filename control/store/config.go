@@ -1,8 +1,10 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
+	"strings"
 	"time"
 
 	"github.com/leno-mesh/leno/mesh"
@@ -16,6 +18,19 @@ type Reporter struct {
 	Name           string // of the instance
 	// Services are the names of what it offers, the first one names it.
 	Services []string
+	// Owner is what keeps it running, "deployment/web", and names it where
+	// there is one.
+	Owner string
+}
+
+// Title is the name under which a reporter is counted together with others:
+// its owner's on Kubernetes, else that of its first service, else its own.
+func (r *Reporter) Title() string {
+	_, owner, _ := strings.Cut(r.Owner, "/")
+	if len(r.Services) > 0 {
+		return cmp.Or(owner, r.Services[0])
+	}
+	return cmp.Or(owner, r.Name)
 }
 
 // Config makes a Store. Zero values give the defaults that are named.

@@ -102,11 +102,7 @@ func (s *Store) reportingServices() map[[2]string]*ServiceStat {
 	defer s.mu.Unlock()
 	rows := make(map[[2]string]*ServiceStat)
 	for _, p := range s.proxies {
-		name := p.reporter.Name
-		if len(p.reporter.Services) > 0 {
-			name = p.reporter.Services[0]
-		}
-		key := [2]string{p.reporter.Namespace, name}
+		key := [2]string{p.reporter.Namespace, p.reporter.Title()}
 		if rows[key] == nil {
 			rows[key] = &ServiceStat{Namespace: key[0], Name: key[1]}
 		}

@@ -42,14 +42,14 @@ func newProxy(r Reporter) *proxy {
 }
 
 // baseLabels are the labels of a reporter, the same as Linkerd adds when it is
-// scraped. Outside Kubernetes what runs is named after its first service.
+// scraped.
 func baseLabels(r Reporter) []labels.Label {
-	service, deployment := "", r.Name
+	service := ""
 	if len(r.Services) > 0 {
-		service, deployment = r.Services[0], r.Services[0]
+		service = r.Services[0]
 	}
 	all := []labels.Label{
-		{Name: "deployment", Value: deployment},
+		{Name: "deployment", Value: r.Title()},
 		{Name: "instance", Value: string(r.Workload)},
 		{Name: "job", Value: "leno-proxy"},
 		{Name: "namespace", Value: r.Namespace},
