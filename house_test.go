@@ -92,7 +92,7 @@ func hasBlankImport(s *source) bool {
 
 // sleepers are test files that sleep all the same, with the reason.
 var sleepers = map[string]string{
-	"proxy/link/stress_test.go": "the sleep is the random moment at which the fault strikes",
+	"proxy/mux/stress_test.go": "the sleep is the random moment at which the fault strikes",
 }
 
 // sleepsInTest finds time.Sleep in a test file that does not use fake time. In

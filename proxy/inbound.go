@@ -10,7 +10,7 @@ import (
 	"github.com/leno-mesh/leno/proxy/accept"
 	"github.com/leno-mesh/leno/proxy/flow"
 	"github.com/leno-mesh/leno/proxy/identify"
-	"github.com/leno-mesh/leno/proxy/link"
+	"github.com/leno-mesh/leno/proxy/mux"
 )
 
 // inbound takes what comes for this workload: links from other proxies, and
@@ -18,7 +18,7 @@ import (
 type inbound struct {
 	*core
 	identify func(ctx context.Context, c net.Conn) (net.Conn, identify.Peer, error)
-	link     link.Config
+	link     mux.Config
 	links    linkSet
 	// handshakes are those under way.
 	handshakes flow.Seats
@@ -52,7 +52,7 @@ func (i *inbound) connection(ctx context.Context, c *flow.Conn, redirectedTo net
 	defer i.links.shares.part(share)
 	cfg := i.link
 	cfg.Share = &share.Share
-	l := link.NewServer(secured, cfg, func(st *link.Stream) { i.stream(ctx, from, st) })
+	l := mux.NewServer(secured, cfg, func(st *mux.Stream) { i.stream(ctx, from, st) })
 	i.links.add(l, peer)
 	defer i.links.remove(l)
 	if err := l.Run(ctx); err != nil {
@@ -61,7 +61,7 @@ func (i *inbound) connection(ctx context.Context, c *flow.Conn, redirectedTo net
 }
 
 // stream is one request, or one opaque connection, that came on a link.
-func (i *inbound) stream(ctx context.Context, from *caller, st *link.Stream) {
+func (i *inbound) stream(ctx context.Context, from *caller, st *mux.Stream) {
 	w := i.workers.get(i)
 	defer i.workers.put(w)
 	start := time.Now()

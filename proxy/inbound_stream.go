@@ -11,7 +11,7 @@ import (
 	"github.com/leno-mesh/leno/proxy/accept"
 	"github.com/leno-mesh/leno/proxy/flow"
 	"github.com/leno-mesh/leno/proxy/identify"
-	"github.com/leno-mesh/leno/proxy/link"
+	"github.com/leno-mesh/leno/proxy/mux"
 	"github.com/leno-mesh/leno/telemetry"
 )
 
@@ -152,7 +152,7 @@ func (w *worker) refuse(from *caller, port *ownPort, where flow.Where, e *flow.E
 }
 
 // malformed refuses a stream whose head makes no sense.
-func (w *worker) malformed(st *link.Stream, err error) {
+func (w *worker) malformed(st *mux.Stream, err error) {
 	e := flow.AsError(err, flow.ClientGone)
 	w.inbound.metrics.Failed(telemetry.Inbound, e.Reason.String())
 	w.inbound.log.Info("stream refused", "reason", e.Reason.String(), "error", err)

@@ -7,7 +7,7 @@ import (
 	"github.com/leno-mesh/leno/mesh"
 	"github.com/leno-mesh/leno/proxy/flow"
 	"github.com/leno-mesh/leno/proxy/identify"
-	"github.com/leno-mesh/leno/proxy/link"
+	"github.com/leno-mesh/leno/proxy/mux"
 )
 
 // linkSet is the links and opaque connections that are open inbound. The zero
@@ -16,8 +16,8 @@ type linkSet struct {
 	shares shares
 
 	mu    sync.Mutex
-	links map[*link.Link]identify.Peer // guarded by mu
-	held  map[*holding]struct{}        // guarded by mu
+	links map[*mux.Conn]identify.Peer // guarded by mu
+	held  map[*holding]struct{}       // guarded by mu
 
 	arriving int  // connections that are no links yet, guarded by mu
 	draining bool // guarded by mu
@@ -48,7 +48,7 @@ func (s *linkSet) gone() {
 
 // add makes a link of a connection that arrived. During a drain it is asked at
 // once to open no more streams; those that came with it are served.
-func (s *linkSet) add(l *link.Link, p identify.Peer) {
+func (s *linkSet) add(l *mux.Conn, p identify.Peer) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.arriving--
@@ -56,12 +56,12 @@ func (s *linkSet) add(l *link.Link, p identify.Peer) {
 		l.Drain()
 	}
 	if s.links == nil {
-		s.links = make(map[*link.Link]identify.Peer)
+		s.links = make(map[*mux.Conn]identify.Peer)
 	}
 	s.links[l] = p
 }
 
-func (s *linkSet) remove(l *link.Link) {
+func (s *linkSet) remove(l *mux.Conn) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.links, l)

@@ -20,6 +20,7 @@ import (
 	"github.com/leno-mesh/leno/proxy/http1"
 	"github.com/leno-mesh/leno/proxy/identify"
 	"github.com/leno-mesh/leno/proxy/link"
+	"github.com/leno-mesh/leno/proxy/mux"
 	"github.com/leno-mesh/leno/proxy/send"
 	"github.com/leno-mesh/leno/telemetry"
 )
@@ -61,7 +62,11 @@ type Config struct {
 	Access   telemetry.AccessLog
 	Log      *slog.Logger
 	Limits   http1.Limits
-	Link     link.Config
+	// Link bounds what peers may do on links, and what applications may do on
+	// connections of HTTP/2.
+	Link mux.Config
+	// Software is the release of this proxy, "major.minor.patch".
+	Software string
 	// Grace is how long a client may say nothing before the way to the server
 	// is opened early. Default accept.Grace.
 	Grace time.Duration
@@ -117,6 +122,7 @@ func New(cfg Config) (*Proxy, error) {
 	if cfg.DrainTimeout == 0 {
 		cfg.DrainTimeout = defaultDrain
 	}
+	cfg.Link.Settings = link.Capabilities{Version: link.Version, Software: cfg.Software}.Settings()
 	p := &Proxy{cfg: cfg}
 	p.core = &core{
 		log: cfg.Log, buffers: &flow.Buffers{Wide: cfg.WideBuffers}, metrics: cfg.Metrics, access: cfg.Access,

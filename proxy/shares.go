@@ -6,7 +6,7 @@ import (
 	"sync"
 
 	"github.com/leno-mesh/leno/mesh"
-	"github.com/leno-mesh/leno/proxy/link"
+	"github.com/leno-mesh/leno/proxy/mux"
 )
 
 // shares is what each workload has of this proxy by its links. It keeps one
@@ -22,7 +22,7 @@ type shares struct {
 
 // peerShare is what the links of one workload have together.
 type peerShare struct {
-	link.Share
+	mux.Share
 	workload mesh.WorkloadID
 	links    int // guarded by shares.mu
 }

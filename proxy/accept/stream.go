@@ -6,20 +6,20 @@ import (
 
 	"github.com/leno-mesh/leno/proxy/flow"
 	"github.com/leno-mesh/leno/proxy/http2"
-	"github.com/leno-mesh/leno/proxy/link"
+	"github.com/leno-mesh/leno/proxy/mux"
 )
 
 // Stream is a request that came on a link. It is a flow.Caller. It can be
 // used for one stream after another.
 type Stream struct {
-	stream  *link.Stream
-	ref     link.Ref
+	stream  *mux.Stream
+	ref     mux.Ref
 	ended   bool // the request's body is known to have ended with its head
 	message flow.Message
 }
 
 // ReadRequest takes the head of the stream. It gives the value of leno-link.
-func (s *Stream) ReadRequest(st *link.Stream, r *flow.Request) (where string, err error) {
+func (s *Stream) ReadRequest(st *mux.Stream, r *flow.Request) (where string, err error) {
 	s.stream, s.ref = st, st.Ref()
 	fields, end, err := st.Head(context.Background())
 	if err != nil {

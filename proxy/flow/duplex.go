@@ -2,19 +2,19 @@ package flow
 
 import (
 	"github.com/leno-mesh/leno/proxy/http2"
-	"github.com/leno-mesh/leno/proxy/link"
+	"github.com/leno-mesh/leno/proxy/mux"
 )
 
 // StreamDuplex is a stream of a link as one end of an opaque connection.
 type StreamDuplex struct {
-	*link.Stream
-	ref    link.Ref
+	*mux.Stream
+	ref    mux.Ref
 	opened bool
 }
 
 // NewStreamDuplex wraps a stream. Opened says that this side opened it, and so
 // must release it; an accepted one is released by its link.
-func NewStreamDuplex(s *link.Stream, opened bool) *StreamDuplex {
+func NewStreamDuplex(s *mux.Stream, opened bool) *StreamDuplex {
 	return &StreamDuplex{s, s.Ref(), opened}
 }
 

@@ -4,5 +4,5 @@
 // here, from the limit of the control group or an option.
 //
 // It owns the numbers and not their enforcement, which is where the resource is
-// spent: proxy/http1, proxy/link, proxy/flow and proxy.
+// spent: proxy/http1, proxy/mux, proxy/flow and proxy.
 package limits

@@ -7,7 +7,7 @@ import (
 	"syscall"
 
 	"github.com/leno-mesh/leno/proxy/http1"
-	"github.com/leno-mesh/leno/proxy/link"
+	"github.com/leno-mesh/leno/proxy/mux"
 )
 
 // Limits are the numbers of one proxy process.
@@ -105,9 +105,9 @@ func (l *Limits) fromMemory() {
 }
 
 func (l *Limits) fixed() {
-	l.PeerLinks, l.LinkStreams = DefaultPeerLinks, link.DefaultMaxStreams
+	l.PeerLinks, l.LinkStreams = DefaultPeerLinks, mux.DefaultMaxStreams
 	l.HeadBytes, l.LineBytes, l.HeadFields = http1.DefaultHead, http1.DefaultLine, http1.DefaultFields
-	l.Resets, l.Pings, l.Settings, l.IdleFrames = link.DefaultResets, link.DefaultPings, link.DefaultSettings, link.DefaultIdle
+	l.Resets, l.Pings, l.Settings, l.IdleFrames = mux.DefaultResets, mux.DefaultPings, mux.DefaultSettings, mux.DefaultIdle
 	l.Series = DefaultSeries
 }
 
@@ -151,11 +151,11 @@ func (l *Limits) HTTP1() http1.Limits {
 }
 
 // Link gives the part of links.
-func (l *Limits) Link() link.Config {
-	budget := link.NewBudget(int64(l.LinkBuffers))
+func (l *Limits) Link() mux.Config {
+	budget := mux.NewBudget(int64(l.LinkBuffers))
 	budget.MaxServed = l.Streams
-	return link.Config{
+	return mux.Config{
 		MaxStreams: l.LinkStreams, MaxHeaderBytes: l.HeadBytes, Budget: budget,
-		Floods: link.Floods{Resets: l.Resets, Pings: l.Pings, Settings: l.Settings, Idle: l.IdleFrames},
+		Floods: mux.Floods{Resets: l.Resets, Pings: l.Pings, Settings: l.Settings, Idle: l.IdleFrames},
 	}
 }

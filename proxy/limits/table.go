@@ -9,7 +9,7 @@ import (
 	"github.com/leno-mesh/leno/proxy/http1"
 	"github.com/leno-mesh/leno/proxy/http2"
 	"github.com/leno-mesh/leno/proxy/identify"
-	"github.com/leno-mesh/leno/proxy/link"
+	"github.com/leno-mesh/leno/proxy/mux"
 	"github.com/leno-mesh/leno/proxy/send"
 	"github.com/leno-mesh/leno/wire"
 )
@@ -159,18 +159,18 @@ func links() []Row {
 		},
 		{
 			What: "seconds that a peer may keep a stream's window shut when streams or buffers are over three quarters used", Who: peers,
-			Number: seconds(link.StallTime), Past: "the stream is reset", Code: calm,
+			Number: seconds(mux.StallTime), Past: "the stream is reset", Code: calm,
 		},
 		flooding("resets", "RST_STREAM of a link in one second", func(l *Limits) *int { return &l.Resets }),
 		flooding("pings", "PING of a link in one second", func(l *Limits) *int { return &l.Pings }),
 		flooding("settings", "SETTINGS of a link in one second", func(l *Limits) *int { return &l.Settings }),
 		flooding("idle-frames", "frames of a link in one second that have no effect: empty DATA, small WINDOW_UPDATE, unknown types", func(l *Limits) *int { return &l.IdleFrames }),
-		ending("bytes of answers to control frames that the peer does not read", link.MaxAnswers),
+		ending("bytes of answers to control frames that the peer does not read", mux.MaxAnswers),
 		ending("CONTINUATION frames of one header block", frames.MaxContinuations),
 		ending("bytes of one header block as it travels", frames.MaxBlockBytes),
 		ending("entries of one SETTINGS frame", frames.MaxSettings),
 		{
-			What: "heads of one stream, 1xx answers included", Who: peers, Number: link.MaxHeads,
+			What: "heads of one stream, 1xx answers included", Who: peers, Number: mux.MaxHeads,
 			Past: "the stream is reset", Code: flow.BadResponse.String(),
 		},
 	}

@@ -9,7 +9,7 @@ import (
 
 	"github.com/leno-mesh/leno/proxy/flow"
 	"github.com/leno-mesh/leno/proxy/http1"
-	"github.com/leno-mesh/leno/proxy/link"
+	"github.com/leno-mesh/leno/proxy/mux"
 )
 
 // httpConn is a connection to an application or an unmeshed endpoint that
@@ -38,7 +38,7 @@ type httpConn struct {
 }
 
 // MaxInterim is how many 1xx answers a request may get before its final one.
-const MaxInterim = link.MaxHeads - 1
+const MaxInterim = mux.MaxHeads - 1
 
 var (
 	errUnasked    = errors.New("101 without having been asked to switch protocols")

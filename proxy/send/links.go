@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"github.com/leno-mesh/leno/proxy/flow"
-	"github.com/leno-mesh/leno/proxy/link"
+	"github.com/leno-mesh/leno/proxy/mux"
 )
 
 const (
@@ -35,24 +35,24 @@ type links struct {
 }
 
 type openLink struct {
-	*link.Link
+	*mux.Conn
 	replaceAt time.Time // a new one is opened then, before a certificate ends
 }
 
 type dialAttempt struct {
 	done chan struct{}
-	link *link.Link // set before done is closed
+	link *mux.Conn // set before done is closed
 	err  error
 }
 
 // get gives a link that takes streams, opening one if there is none.
-func (l *links) get(ctx context.Context) (*link.Link, error) {
+func (l *links) get(ctx context.Context) (*mux.Conn, error) {
 	for range maxDials {
 		l.mu.Lock()
 		for _, o := range l.open {
 			if o.Usable() {
 				l.mu.Unlock()
-				return o.Link, nil
+				return o.Conn, nil
 			}
 			if o.Leaving() {
 				l.peer.leaving.Store(time.Now().Add(leavingTime).UnixNano())
@@ -106,7 +106,7 @@ func (l *links) connect(d *dialAttempt) {
 	if err == nil {
 		old := l.open
 		l.open = append([]*openLink{o}, old...)
-		d.link = o.Link
+		d.link = o.Conn
 		for _, was := range old {
 			if time.Now().After(was.replaceAt) {
 				was.Drain()
@@ -141,7 +141,7 @@ func (l *links) handshake(ctx context.Context) (*openLink, error) {
 		return nil, f
 	}
 	now := time.Now()
-	return &openLink{link.NewClient(secured, s.Link), now.Add(until.Sub(now) * 4 / 5)}, nil
+	return &openLink{mux.NewClient(secured, s.Link), now.Add(until.Sub(now) * 4 / 5)}, nil
 }
 
 func (l *links) empty() bool {

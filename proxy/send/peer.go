@@ -10,7 +10,7 @@ import (
 
 	"github.com/leno-mesh/leno/mesh"
 	"github.com/leno-mesh/leno/proxy/flow"
-	"github.com/leno-mesh/leno/proxy/link"
+	"github.com/leno-mesh/leno/proxy/mux"
 )
 
 // Peer is what is kept for one endpoint: the links to its proxy, or the plain
@@ -86,7 +86,7 @@ func (p *Peer) Adopt(d flow.Duplex) bool {
 	return ok
 }
 
-func openOpaque(ctx context.Context, l *link.Link, where, target string) (flow.Duplex, error) {
+func openOpaque(ctx context.Context, l *mux.Conn, where, target string) (flow.Duplex, error) {
 	var m flow.Message
 	st, err := l.Open(m.Connect(where, target), false)
 	if err != nil {
@@ -143,7 +143,7 @@ type PeersConfig struct {
 	Handshake func(ctx context.Context, c net.Conn, e mesh.Endpoint) (net.Conn, time.Time, error)
 	// Dial opens a TCP connection.
 	Dial    func(ctx context.Context, to netip.AddrPort) (net.Conn, error)
-	Link    link.Config
+	Link    mux.Config
 	Buffers *flow.Buffers
 	HTTP    HTTPConfig // Dial is filled in
 }

@@ -8,17 +8,17 @@ import (
 
 	"github.com/leno-mesh/leno/proxy/flow"
 	"github.com/leno-mesh/leno/proxy/http2"
-	"github.com/leno-mesh/leno/proxy/link"
+	"github.com/leno-mesh/leno/proxy/mux"
 )
 
 // streamExchange is a request on a link. It is a flow.Exchange.
 type streamExchange struct {
 	peer    *Peer
-	link    *link.Link
+	link    *mux.Conn
 	where   string
 	target  string
-	stream  *link.Stream
-	ref     link.Ref
+	stream  *mux.Stream
+	ref     mux.Ref
 	message flow.Message
 	head    bool // the request was HEAD, whose answer has a length and no body
 
@@ -52,10 +52,10 @@ func (s *streamExchange) Send(r *flow.Request, body []byte, end bool) error {
 }
 
 func (s *streamExchange) notOpened(err error) error {
-	if errors.Is(err, link.ErrHeadTooLarge) {
+	if errors.Is(err, mux.ErrHeadTooLarge) {
 		return flow.Fail(flow.HeaderTooLarge, err)
 	}
-	if errors.Is(err, link.ErrFull) {
+	if errors.Is(err, mux.ErrFull) {
 		return flow.NotHanded(flow.Overloaded, err)
 	}
 	return flow.NotHanded(flow.Draining, err)
@@ -119,11 +119,11 @@ func (s *streamExchange) failed(err error) error {
 
 func streamFailed(err error) *flow.Error {
 	e := flow.Fail(flow.PeerReset, err)
-	var se *link.StreamError
+	var se *mux.StreamError
 	if errors.As(err, &se) {
 		e.NotHanded, e.Remote = se.NotHanded, se.Remote
 		switch {
-		case errors.Is(err, link.ErrDraining):
+		case errors.Is(err, mux.ErrDraining):
 			e.Reason = flow.Draining
 		case se.Remote && se.Code == http2.ErrCodeRefusedStream:
 			e.Reason = flow.Overloaded
@@ -179,7 +179,7 @@ func (s *streamExchange) Done(bool) {
 		s.stream.Release()
 	}
 	s.mu.Lock()
-	s.stream, s.ref, s.canceled, s.link = nil, link.Ref{}, flow.ReasonNone, nil
+	s.stream, s.ref, s.canceled, s.link = nil, mux.Ref{}, flow.ReasonNone, nil
 	s.mu.Unlock()
 	s.peer.exchanges.Put(s)
 }

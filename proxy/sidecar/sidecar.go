@@ -75,14 +75,12 @@ func stageOf(code string) string { return flow.ParseReason(code).Row().Stage.Str
 // buildProxy opens the data plane's listeners.
 func (s *Sidecar) buildProxy() (err error) {
 	l := &s.limits
-	links := l.Link()
-	links.Software = s.cfg.Version
 	s.proxy, err = proxy.New(proxy.Config{
 		Inbound:  netip.AddrPortFrom(s.cfg.Address, s.cfg.InboundPort),
 		Outbound: s.cfg.Outbound, Redirected: s.cfg.Redirected, Upstreams: s.cfg.Upstreams,
 		OwnPorts: []uint16{s.cfg.AdminPort}, ClientUID: s.cfg.ClientUID,
 		Identity: s.source, Metrics: s.metrics, Log: s.log,
-		Link: links, Limits: l.HTTP1(), DrainTimeout: s.cfg.DrainTimeout,
+		Link: l.Link(), Software: s.cfg.Version, Limits: l.HTTP1(), DrainTimeout: s.cfg.DrainTimeout,
 		MaxConns: l.Connections, MaxHandshakes: l.Handshakes, MaxDestinations: l.Destinations,
 		PeerLinks: l.PeerLinks, PeerStreams: l.PeerStreams, WideBuffers: int64(l.WideBuffers),
 		Watch:   func(t mesh.Target) { s.sub.Watch(t) },

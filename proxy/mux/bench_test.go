@@ -1,4 +1,4 @@
-package link
+package mux
 
 import (
 	"context"
@@ -24,7 +24,7 @@ func small(body []byte) func(*Stream) {
 }
 
 // ask makes one request and reads its answer.
-func ask(l *Link) error {
+func ask(l *Conn) error {
 	s, err := l.Open(requestHead, true)
 	if err != nil {
 		return err

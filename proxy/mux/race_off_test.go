@@ -1,5 +1,5 @@
 //go:build !race
 
-package link
+package mux
 
 const raceEnabled = false

@@ -1,4 +1,4 @@
-package link
+package mux
 
 import "github.com/leno-mesh/leno/proxy/http2"
 
@@ -64,15 +64,15 @@ func (r *reader) acceptLocked(ev *http2.Event) error {
 }
 
 // fullUp says whether one more stream would be too many: for the link, its
-// peer, or the proxy. Link.mu is held.
-func (l *Link) fullUp() bool {
+// peer, or the proxy. Conn.mu is held.
+func (l *Conn) fullUp() bool {
 	return l.streams.len() >= l.cfg.MaxStreams || l.running >= 2*l.cfg.MaxStreams ||
 		l.mem.over() || l.mem.crowded() || l.cfg.Share.full()
 }
 
 // known says whether the stream, which is not open, was open before. Others
-// may only be opened, in order and by the client. Link.mu is held.
-func (l *Link) known(id uint32) (bool, error) {
+// may only be opened, in order and by the client. Conn.mu is held.
+func (l *Conn) known(id uint32) (bool, error) {
 	if id&1 == 0 {
 		return false, protocolError("stream of the accepting side")
 	}
@@ -168,12 +168,12 @@ func (r *reader) conclude(s *Stream, id uint32, v verdict) {
 }
 
 // refuse resets a stream for what its peer did.
-func (l *Link) refuse(id uint32, code http2.ErrCode, reason string) {
+func (l *Conn) refuse(id uint32, code http2.ErrCode, reason string) {
 	l.reset(id, &StreamError{Code: code, Reason: reason}, true)
 }
 
 // putHead adds a header block to the stream, if it still is the one looked up.
-func (s *Stream) putHead(l *Link, ev *http2.Event) verdict {
+func (s *Stream) putHead(l *Conn, ev *http2.Event) verdict {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.link != l || s.id != ev.Stream {
@@ -206,7 +206,7 @@ func interim(fields []http2.Field) bool {
 }
 
 // putData adds a piece of a DATA frame.
-func (s *Stream) putData(l *Link, ev *http2.Event) verdict {
+func (s *Stream) putData(l *Conn, ev *http2.Event) verdict {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.link != l || s.id != ev.Stream || s.err != nil {

@@ -1,4 +1,4 @@
-package link
+package mux
 
 import (
 	"io"
@@ -161,11 +161,11 @@ func TestBudgetSheds(t *testing.T) {
 // A large body and many small ones share the link: the large one never has
 // more than its turn in a write.
 func TestTurns(t *testing.T) {
-	l := &Link{mem: NewBudget(1 << 20), connWindow: 1 << 20}
+	l := &Conn{mem: NewBudget(1 << 20), connWindow: 1 << 20}
 	streams := make([]*Stream, 3)
 	for i := range streams {
 		streams[i] = l.mem.stream()
-		streams[i].begin(&Link{cfg: Config{}.withDefaults(), mem: l.mem}, uint32(2*i+1))
+		streams[i].begin(&Conn{cfg: Config{}.withDefaults(), mem: l.mem}, uint32(2*i+1))
 		streams[i].sendWindow = 1 << 20
 		streams[i].data, streams[i].writing = make([]byte, []int{1 << 19, 100, 50_000}[i]), true
 		l.turns.push(streams[i])

@@ -1,4 +1,4 @@
-package link
+package mux
 
 // turnList is the streams whose Write waits for room, in the order of their
 // turns. The list runs through the streams themselves.

@@ -1,4 +1,4 @@
-package link
+package mux
 
 import (
 	"time"
@@ -16,8 +16,8 @@ func (b *Budget) tight() bool {
 }
 
 // stalled finds the streams whose Write has not moved for StallTime, while
-// others want their place. Link.mu is held.
-func (l *Link) stalled(now time.Duration) (ids []uint32) {
+// others want their place. Conn.mu is held.
+func (l *Conn) stalled(now time.Duration) (ids []uint32) {
 	if !l.mem.tight() {
 		return nil
 	}
@@ -35,7 +35,7 @@ func (l *Link) stalled(now time.Duration) (ids []uint32) {
 }
 
 // shed resets streams to make room for others.
-func (l *Link) shed(ids []uint32) {
+func (l *Conn) shed(ids []uint32) {
 	for _, id := range ids {
 		l.refuse(id, http2.ErrCodeEnhanceYourCalm, "shed: its window stayed shut")
 	}

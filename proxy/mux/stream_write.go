@@ -1,4 +1,4 @@
-package link
+package mux
 
 import "github.com/leno-mesh/leno/proxy/http2"
 
@@ -104,7 +104,7 @@ func (s *Stream) write(p []byte, end bool) (int, error) {
 }
 
 // fits says whether n bytes can go at once, past nobody who waits.
-func (l *Link) fits(s *Stream, n int) bool {
+func (l *Conn) fits(s *Stream, n int) bool {
 	if n == 0 {
 		return true // END_STREAM alone takes no window
 	}

@@ -1,4 +1,4 @@
-package link
+package mux
 
 import (
 	"encoding/binary"
@@ -48,8 +48,8 @@ func (r *reader) count(n *int, limit int, what string) error {
 }
 
 // answer notes that n bytes of out answer the peer. One that asks and does not
-// read is cut off. Link.mu is held.
-func (l *Link) answer(n int) error {
+// read is cut off. Conn.mu is held.
+func (l *Conn) answer(n int) error {
 	l.answers += n
 	if l.answers > MaxAnswers {
 		return flood("frames while it does not read the answers")
@@ -57,8 +57,8 @@ func (l *Link) answer(n int) error {
 	return nil
 }
 
-// answerReset resets a stream that never began here. Link.mu is held.
-func (l *Link) answerReset(id uint32, code http2.ErrCode) error {
+// answerReset resets a stream that never began here. Conn.mu is held.
+func (l *Conn) answerReset(id uint32, code http2.ErrCode) error {
 	o := l.buffer()
 	o.b = http2.AppendReset(o.b, id, code)
 	return l.answer(frameHeaderLen + 4)
@@ -101,7 +101,7 @@ func (r *reader) onWindowUpdate(ev *http2.Event) error {
 	defer l.mu.Unlock()
 	if ev.Stream == 0 {
 		if l.connWindow += inc; l.connWindow > http2.MaxWindow {
-			return &linkError{http2.ErrCodeFlowControl, "link window too large"}
+			return &linkError{http2.ErrCodeFlowControl, "connection window too large"}
 		}
 		return nil
 	}
@@ -116,8 +116,8 @@ func (r *reader) onWindowUpdate(ev *http2.Event) error {
 	return l.widen(s, inc)
 }
 
-// widen adds to what s may send, and lets its Write go on. Link.mu is held.
-func (l *Link) widen(s *Stream, inc int) error {
+// widen adds to what s may send, and lets its Write go on. Conn.mu is held.
+func (l *Conn) widen(s *Stream, inc int) error {
 	if s.sendWindow += inc; s.sendWindow > http2.MaxWindow {
 		return &linkError{http2.ErrCodeFlowControl, "stream window too large"}
 	}
@@ -151,8 +151,8 @@ func (r *reader) onSettings(ev *http2.Event) error {
 	return l.answer(frameHeaderLen)
 }
 
-// apply takes one setting of the peer. Link.mu is held.
-func (l *Link) apply(s http2.Setting) error {
+// apply takes one setting of the peer. Conn.mu is held.
+func (l *Conn) apply(s http2.Setting) error {
 	switch s.ID {
 	case http2.SettingHeaderTableSize:
 		l.enc.SetMaxTableSize(s.Value)
@@ -170,14 +170,23 @@ func (l *Link) apply(s http2.Setting) error {
 				return err
 			}
 		}
-	case settingVersion:
-		l.peer.Version = s.Value
-	case settingFeatures:
-		l.peer.Features = s.Value
-	case settingSoftware:
-		l.peer.Software = unpackSoftware(s.Value)
+	default:
+		l.noteOther(s)
 	}
 	return nil
+}
+
+// noteOther keeps a setting for PeerSetting. Conn.mu is held.
+func (l *Conn) noteOther(s http2.Setting) {
+	for i := range l.peerOther {
+		if l.peerOther[i].ID == s.ID {
+			l.peerOther[i].Value = s.Value
+			return
+		}
+	}
+	if len(l.peerOther) < maxOther {
+		l.peerOther = append(l.peerOther, s)
+	}
 }
 
 // What our PINGs carry: which of them an answer belongs to.
@@ -186,7 +195,7 @@ const (
 	pingDrain = 2
 )
 
-func (l *Link) appendPing(kind uint64) {
+func (l *Conn) appendPing(kind uint64) {
 	var data [8]byte
 	binary.BigEndian.PutUint64(data[:], kind)
 	o := l.buffer()

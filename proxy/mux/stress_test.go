@@ -1,4 +1,4 @@
-package link
+package mux
 
 import (
 	"errors"
@@ -55,7 +55,7 @@ func sendRandom(s *Stream) (uint32, error) {
 func TestManyStreams(t *testing.T) {
 	p := overTLS(t, Config{}, Config{}, sum)
 	for range 64 {
-		if _, ok := p.client.Peer(); ok {
+		if p.client.Settled() {
 			break
 		}
 		_ = ask(p.client)
@@ -72,14 +72,14 @@ func TestManyStreams(t *testing.T) {
 	if n := p.client.Active(); n != 0 {
 		t.Errorf("%d streams are left", n)
 	}
-	for _, l := range []*Link{p.client, p.server} {
+	for _, l := range []*Conn{p.client, p.server} {
 		for l.mem.Used() != 0 { // the last of them may be on its way
 			runtime.Gosched()
 		}
 	}
 }
 
-func exchangeRandom(t *testing.T, l *Link) {
+func exchangeRandom(t *testing.T, l *Conn) {
 	s, err := l.Open(requestHead, false)
 	if err != nil {
 		t.Error(err)

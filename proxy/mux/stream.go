@@ -1,4 +1,4 @@
-package link
+package mux
 
 import (
 	"sync"
@@ -14,7 +14,7 @@ import (
 type Stream struct {
 	// Written by begin and Release with mu held, so that the reader can tell
 	// whether a stream is still the one it looked up.
-	link *Link // nil: released
+	link *Conn // nil: released
 	id   uint32
 	gen  uint64
 
@@ -75,7 +75,7 @@ func (b *Budget) stream() *Stream {
 
 // begin takes s into use. A reader that looked it up in its former life may
 // still hold it: therefore the lock.
-func (s *Stream) begin(l *Link, id uint32) {
+func (s *Stream) begin(l *Conn, id uint32) {
 	s.mu.Lock()
 	s.link, s.id = l, id
 	s.window, s.credit = l.cfg.StreamWindow, l.cfg.StreamWindow
@@ -87,7 +87,7 @@ func (s *Stream) begin(l *Link, id uint32) {
 func (s *Stream) ID() uint32 { return s.id }
 
 // Link is where the stream is.
-func (s *Stream) Link() *Link { return s.link }
+func (s *Stream) Link() *Conn { return s.link }
 
 // Release gives the stream back; no method may be called afterwards, by
 // anyone. A stream that has not ended is reset: with NO_ERROR when the own side
@@ -99,7 +99,7 @@ func (s *Stream) Release() {
 	}
 }
 
-func (l *Link) release(s *Stream, id uint32) {
+func (l *Conn) release(s *Stream, id uint32) {
 	l.mu.Lock()
 	if l.streams.get(id) == s {
 		code := http2.ErrCodeCancel
@@ -145,7 +145,7 @@ func (s *Stream) Reset(code http2.ErrCode, reason string) {
 func (s *Stream) Cancel() { s.Reset(http2.ErrCodeCancel, "canceled") }
 
 // reset ends a stream that may be gone already. With tell the peer learns of it.
-func (l *Link) reset(id uint32, e *StreamError, tell bool) {
+func (l *Conn) reset(id uint32, e *StreamError, tell bool) {
 	l.mu.Lock()
 	s := l.streams.get(id)
 	if s == nil {
@@ -165,7 +165,7 @@ func (l *Link) reset(id uint32, e *StreamError, tell bool) {
 
 // fail wakes everyone. With whole set all of the peer's side had come before,
 // and what of it is unread can still be read.
-func (s *Stream) fail(l *Link, id uint32, e *StreamError, whole bool) {
+func (s *Stream) fail(l *Conn, id uint32, e *StreamError, whole bool) {
 	s.mu.Lock()
 	if s.link != l || s.id != id {
 		s.mu.Unlock()

@@ -1,4 +1,4 @@
-package link
+package mux
 
 import (
 	"context"
@@ -68,7 +68,7 @@ func TestSilenceIsPinged(t *testing.T) {
 		if took := time.Since(start); took < 4*time.Second || took > 4100*time.Millisecond {
 			t.Errorf("given up after %v", took)
 		}
-		if !se.Link || se.NotHanded || !errors.Is(se, errSilent) {
+		if !se.Conn || se.NotHanded || !errors.Is(se, errSilent) {
 			t.Errorf("got %+v", se)
 		}
 		close(hold)
@@ -202,7 +202,7 @@ func TestDeathIsNotAnEnd(t *testing.T) {
 	_ = raw.(*net.TCPConn).CloseWrite() // FIN, but no alert
 	_, err := s.Next()
 	se := streamError(t, err)
-	if !se.Link || se.NotHanded || !errors.Is(se, errLeft) {
+	if !se.Conn || se.NotHanded || !errors.Is(se, errLeft) {
 		t.Errorf("got %+v", se)
 	}
 }
@@ -217,7 +217,7 @@ func TestDeathBeforeSending(t *testing.T) {
 		t.Error("no error")
 	}
 	_, _, err := s.Head(ctx)
-	if se := streamError(t, err); !se.NotHanded || !se.Link {
+	if se := streamError(t, err); !se.NotHanded || !se.Conn {
 		t.Errorf("got %+v", se)
 	}
 	s.Release()
@@ -247,7 +247,7 @@ func TestFull(t *testing.T) {
 	hold := make(chan struct{})
 	p := overPipe(t, Config{}, Config{MaxStreams: 2}, func(s *Stream) { <-hold; _ = s.WriteHead(responseHead, true) })
 	first := open(t, p.client, true)
-	for _, ok := p.client.Peer(); !ok; _, ok = p.client.Peer() {
+	for !p.client.Settled() {
 		time.Sleep(time.Millisecond)
 	}
 	second := open(t, p.client, true)

@@ -1,4 +1,4 @@
-package link
+package mux
 
 import (
 	"io"
@@ -14,7 +14,7 @@ import (
 type rawPeer struct {
 	t      *testing.T
 	conn   net.Conn
-	link   *Link
+	link   *Conn
 	ended  chan error
 	goAway chan http2.ErrCode
 	resets chan http2.ErrCode

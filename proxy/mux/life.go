@@ -1,4 +1,4 @@
-package link
+package mux
 
 import (
 	"errors"
@@ -27,7 +27,7 @@ func (r *reader) noteHeard() {
 }
 
 // tick looks after the link while it has streams.
-func (l *Link) tick() {
+func (l *Conn) tick() {
 	l.mu.Lock()
 	if l.closing || l.streams.len() == 0 && l.pinged.Load() == 0 {
 		l.ticking = false
@@ -50,8 +50,8 @@ func (l *Link) tick() {
 }
 
 // checkLife sends the PING that is due and says when to look again; 0 means
-// that the peer is gone. Link.mu is held.
-func (l *Link) checkLife(now time.Duration) time.Duration {
+// that the peer is gone. Conn.mu is held.
+func (l *Conn) checkLife(now time.Duration) time.Duration {
 	after, timeout := l.cfg.PingAfter, l.cfg.PingTimeout
 	if p := time.Duration(l.pinged.Load()); p != 0 {
 		if now-p < after && !l.unresponsive.Load() {
@@ -74,7 +74,7 @@ func (l *Link) checkLife(now time.Duration) time.Duration {
 	return l.ping(now, min(after, timeout))
 }
 
-func (l *Link) ping(now, next time.Duration) time.Duration {
+func (l *Conn) ping(now, next time.Duration) time.Duration {
 	l.pinged.Store(int64(now))
 	l.appendPing(pingLife)
 	return next
@@ -83,7 +83,7 @@ func (l *Link) ping(now, next time.Duration) time.Duration {
 // Drain lets the streams that are open end and then ends the link. New streams
 // are taken by neither side, except that the accepting side still takes those
 // that were under way when its notice went out.
-func (l *Link) Drain() {
+func (l *Conn) Drain() {
 	l.mu.Lock()
 	defer l.unlockKick()
 	if l.draining || l.closing {
@@ -101,15 +101,15 @@ func (l *Link) Drain() {
 }
 
 // Leaving says whether the peer asked for no more streams.
-func (l *Link) Leaving() bool {
+func (l *Conn) Leaving() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.leaving
 }
 
 // drainNoticed: the peer has seen the notice, so what it opened before has
-// arrived. Link.mu is held.
-func (l *Link) drainNoticed() {
+// arrived. Conn.mu is held.
+func (l *Conn) drainNoticed() {
 	if !l.draining || l.drainSent || l.closing {
 		return
 	}
@@ -120,8 +120,8 @@ func (l *Link) drainNoticed() {
 	l.empty()
 }
 
-// empty ends a link that has drained. Link.mu is held.
-func (l *Link) empty() {
+// empty ends a link that has drained. Conn.mu is held.
+func (l *Conn) empty() {
 	if l.streams.len() > 0 {
 		return
 	}

@@ -1,4 +1,4 @@
-package link
+package mux
 
 // worker is a goroutine that serves one stream after another. Keeping it keeps
 // its stack, which has grown to what serving takes.
@@ -11,8 +11,8 @@ type start struct {
 }
 
 // claimWorker counts a stream as served and gives an idle worker, the one that
-// worked last. Link.mu is held.
-func (l *Link) claimWorker() *worker {
+// worked last. Conn.mu is held.
+func (l *Conn) claimWorker() *worker {
 	l.running++
 	l.mem.served.Add(1)
 	l.cfg.Share.add(1)
@@ -27,7 +27,7 @@ func (l *Link) claimWorker() *worker {
 	return w
 }
 
-func (l *Link) startWorker(st start) {
+func (l *Conn) startWorker(st start) {
 	if st.w != nil {
 		st.w.work <- st.s // has room: the worker is idle
 		return
@@ -45,7 +45,7 @@ func (l *Link) startWorker(st start) {
 	}()
 }
 
-func (l *Link) serveOne(s *Stream) {
+func (l *Conn) serveOne(s *Stream) {
 	gen, id := s.gen, s.id
 	l.serve(s)
 	s.mu.Lock()
@@ -57,7 +57,7 @@ func (l *Link) serveOne(s *Stream) {
 }
 
 // rest makes w idle; not when the link ends.
-func (l *Link) rest(w *worker) bool {
+func (l *Conn) rest(w *worker) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.running--
@@ -70,8 +70,8 @@ func (l *Link) rest(w *worker) bool {
 	return true
 }
 
-// trimWorkers ends the idle workers beyond keep. Link.mu is held.
-func (l *Link) trimWorkers(keep int) {
+// trimWorkers ends the idle workers beyond keep. Conn.mu is held.
+func (l *Conn) trimWorkers(keep int) {
 	for i := keep; i < len(l.workers); i++ {
 		l.workers[i].work <- nil // has room: the worker is idle
 		l.workers[i] = nil
@@ -79,7 +79,7 @@ func (l *Link) trimWorkers(keep int) {
 	l.workers = l.workers[:min(keep, len(l.workers))]
 }
 
-func (l *Link) endWorkers() {
+func (l *Conn) endWorkers() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.trimWorkers(0)

@@ -1,4 +1,4 @@
-package link
+package mux
 
 import (
 	"crypto/tls"
@@ -10,15 +10,15 @@ import (
 	"github.com/leno-mesh/leno/proxy/http2"
 )
 
-// buffer gives what the next write takes with it. Link.mu is held.
-func (l *Link) buffer() *outBuffer {
+// buffer gives what the next write takes with it. Conn.mu is held.
+func (l *Conn) buffer() *outBuffer {
 	if l.out == nil {
 		l.out = l.mem.outBuffer()
 	}
 	return l.out
 }
 
-func (l *Link) backlog() int {
+func (l *Conn) backlog() int {
 	if l.out == nil {
 		return 0
 	}
@@ -27,7 +27,7 @@ func (l *Link) backlog() int {
 
 // unlockKick gives the lock back, and wakes the writer when there is something
 // for it and it sleeps.
-func (l *Link) unlockKick() {
+func (l *Conn) unlockKick() {
 	kick := l.writerIdle && (l.out != nil || l.turns.first != nil || l.closing)
 	if kick {
 		l.writerIdle = false
@@ -39,7 +39,7 @@ func (l *Link) unlockKick() {
 }
 
 // writeLoop takes what has been gathered and writes it, until the link ends.
-func (l *Link) writeLoop() {
+func (l *Conn) writeLoop() {
 	for {
 		out := l.take()
 		if out == nil {
@@ -66,7 +66,7 @@ func (l *Link) writeLoop() {
 
 // take waits for something to write. It returns nil when the link has ended
 // and everything is written.
-func (l *Link) take() *outBuffer {
+func (l *Conn) take() *outBuffer {
 	l.mu.Lock()
 	for {
 		l.fill()
@@ -103,8 +103,8 @@ func (l *Link) take() *outBuffer {
 }
 
 // fill gives the waiting streams their turns, a frame each, while there is
-// room in this write and in the windows. Link.mu is held.
-func (l *Link) fill() {
+// room in this write and in the windows. Conn.mu is held.
+func (l *Conn) fill() {
 	for l.turns.first != nil && l.outData < gatherLimit && l.connWindow > 0 {
 		s := l.turns.first
 		l.turns.remove(s)
@@ -125,7 +125,7 @@ func (l *Link) fill() {
 }
 
 // appendData adds one DATA frame, which must fit the windows.
-func (l *Link) appendData(s *Stream, p []byte, end bool) {
+func (l *Conn) appendData(s *Stream, p []byte, end bool) {
 	o := l.buffer()
 	o.b = http2.AppendData(o.b, s.id, p, end)
 	s.sendWindow -= len(p)
@@ -139,7 +139,7 @@ func (l *Link) appendData(s *Stream, p []byte, end bool) {
 
 // hangUp ends the own side and waits a little for the end of the peer's, so
 // that what it has not read yet is not lost to a reset.
-func (l *Link) hangUp() {
+func (l *Conn) hangUp() {
 	l.mu.Lock()
 	clean := l.clean
 	l.mu.Unlock()

@@ -1,4 +1,4 @@
-package link
+package mux
 
 import (
 	"context"
@@ -23,7 +23,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // pair is two links over one connection, running.
 type pair struct {
-	client, server       *Link
+	client, server       *Conn
 	clientErr, serverErr error
 	wg                   sync.WaitGroup
 }
@@ -73,13 +73,8 @@ func tlsPair(t testing.TB) (client, server net.Conn) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, c := range []net.Conn{raw, other} {
-		if err := Tune(c.(*net.TCPConn)); err != nil {
-			t.Fatal(err)
-		}
-	}
 	cfg := &tls.Config{
-		MinVersion: tls.VersionTLS13, NextProtos: []string{ALPN}, DynamicRecordSizingDisabled: true,
+		MinVersion: tls.VersionTLS13, DynamicRecordSizingDisabled: true,
 		Certificates: []tls.Certificate{certificate(t)}, InsecureSkipVerify: true,
 	}
 	return tls.Client(raw, cfg), tls.Server(other, cfg)

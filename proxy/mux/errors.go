@@ -1,4 +1,4 @@
-package link
+package mux
 
 import (
 	"errors"
@@ -7,13 +7,13 @@ import (
 	"github.com/leno-mesh/leno/proxy/http2"
 )
 
-// Why Open took no stream. The caller opens a second link or picks another
+// Why Open took no stream. The caller opens a second connection or picks another
 // endpoint; nothing was sent.
 var (
-	ErrFull         = errors.New("link is full")
-	ErrDraining     = errors.New("link is draining")
-	ErrUnresponsive = errors.New("link does not answer")
-	ErrClosed       = errors.New("link is closed")
+	ErrFull         = errors.New("connection is full")
+	ErrDraining     = errors.New("connection is draining")
+	ErrUnresponsive = errors.New("connection does not answer")
+	ErrClosed       = errors.New("connection is closed")
 	ErrHeadTooLarge = errors.New("head is larger than the peer takes")
 )
 
@@ -29,13 +29,13 @@ type StreamError struct {
 	Code http2.ErrCode
 	// Reason in words, for logs. From a remote peer only the code travels.
 	Reason string
-	// Remote is true when the peer, or the death of the link, ended it.
+	// Remote is true when the peer, or the death of the connection, ended it.
 	Remote bool
 	// NotHanded is true when the peer surely gave nothing of the stream to the
 	// application, so that it may go elsewhere whatever its method.
 	NotHanded bool
-	// Link is true when the whole link ended; Err is why.
-	Link bool
+	// Conn is true when the whole connection ended; Err is why.
+	Conn bool
 	Err  error
 }
 
@@ -43,8 +43,8 @@ type StreamError struct {
 func (e *StreamError) Error() string {
 	who := "stream ended here"
 	switch {
-	case e.Link:
-		who = "link ended"
+	case e.Conn:
+		who = "connection ended"
 	case e.Remote:
 		who = "stream reset by peer"
 	}
@@ -54,19 +54,19 @@ func (e *StreamError) Error() string {
 	return fmt.Sprintf("%s: %s (%v)", who, e.Reason, e.Code)
 }
 
-// Unwrap gives the error that ended the link, or nil.
+// Unwrap gives the error that ended the connection, or nil.
 func (e *StreamError) Unwrap() error { return e.Err }
 
 // Timeout is false: time-outs are the caller's, who cancels with a reason.
 func (e *StreamError) Timeout() bool { return false }
 
-// linkError is an error of the protocol that ends the link with a GOAWAY.
+// linkError is an error of the protocol that ends the connection with a GOAWAY.
 type linkError struct {
 	code http2.ErrCode
 	what string
 }
 
-func (e *linkError) Error() string { return fmt.Sprintf("link: %s (%v)", e.what, e.code) }
+func (e *linkError) Error() string { return fmt.Sprintf("http2: %s (%v)", e.what, e.code) }
 
 func protocolError(what string) error { return &linkError{http2.ErrCodeProtocol, what} }
 

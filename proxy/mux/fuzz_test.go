@@ -1,4 +1,4 @@
-package link
+package mux
 
 import (
 	"context"
@@ -26,7 +26,7 @@ func fuzzSeeds(f *testing.F) {
 }
 
 // feed gives b to a link whose other end reads everything.
-func feed(t *testing.T, conn net.Conn, l *Link, b []byte) {
+func feed(t *testing.T, conn net.Conn, l *Conn, b []byte) {
 	ended := make(chan struct{})
 	go func() { defer close(ended); _ = l.Run(context.Background()) }()
 	drained := make(chan struct{})

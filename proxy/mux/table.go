@@ -1,4 +1,4 @@
-package link
+package mux
 
 // table finds streams by identifier: open addressing with linear probing. The
 // identifiers of a link are consecutive odd numbers, so that id/2 is a perfect

@@ -1,4 +1,4 @@
-package link
+package mux
 
 import (
 	"bytes"
@@ -14,7 +14,7 @@ import (
 
 var ctx = context.Background()
 
-func open(t testing.TB, l *Link, end bool) *Stream {
+func open(t testing.TB, l *Conn, end bool) *Stream {
 	t.Helper()
 	s, err := l.Open(requestHead, end)
 	if err != nil {
@@ -278,18 +278,19 @@ func TestBuffered(t *testing.T) {
 	}
 }
 
-func TestPeerCapabilities(t *testing.T) {
-	p := overPipe(t, Config{Software: "0.3.1"}, Config{Software: "1.20.7", Features: 5}, small(nil))
+func TestPeerSetting(t *testing.T) {
+	mine := []http2.Setting{{ID: 0xf1e0, Value: 7}, {ID: 0xf1e1, Value: 0}}
+	p := overPipe(t, Config{Settings: mine}, Config{}, small(nil))
 	if err := ask(p.client); err != nil {
 		t.Fatal(err)
 	}
-	got, ok := p.client.Peer()
-	if want := (Capabilities{Version: Version, Features: 5, Software: "1.20.7"}); !ok || got != want {
-		t.Errorf("client sees %+v", got)
+	for _, s := range mine {
+		if got, ok := p.server.PeerSetting(s.ID); !ok || got != s.Value {
+			t.Errorf("setting %#x is %d, %v", s.ID, got, ok)
+		}
 	}
-	got, ok = p.server.Peer()
-	if want := (Capabilities{Version: Version, Software: "0.3.1"}); !ok || got != want {
-		t.Errorf("server sees %+v", got)
+	if _, ok := p.client.PeerSetting(0xf1e0); ok {
+		t.Error("the client has a setting that the server did not send")
 	}
 }
 

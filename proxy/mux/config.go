@@ -1,7 +1,6 @@
-package link
+package mux
 
 import (
-	"fmt"
 	"time"
 
 	"github.com/leno-mesh/leno/proxy/http2"
@@ -9,13 +8,6 @@ import (
 
 // DefaultMaxStreams is the number of streams on one link at once.
 const DefaultMaxStreams = 1024
-
-// ALPN is the protocol name in the TLS handshake; the number is the major
-// version of docs/link.md.
-const ALPN = "leno/1"
-
-// Version is the minor version that this code speaks.
-const Version = 1
 
 // Numbers of docs/link.md that are not configured.
 const (
@@ -26,6 +18,7 @@ const (
 	defaultPeerMx = 100                                // streams before the peer's SETTINGS came
 	keepAlive     = 10 * time.Second                   // PING with open streams and nothing to say
 	lingerTime    = time.Second                        // waiting for the peer's end after ours
+	maxOther      = 16                                 // settings of the peer that are kept for PeerSetting
 
 	frameHeaderLen = http2.FrameHeaderLen
 )
@@ -60,10 +53,8 @@ type Config struct {
 	Floods Floods
 	// Share is what the links of one peer have together; nil means no bound.
 	Share *Share
-	// Software is the release of this proxy, "major.minor.patch".
-	Software string
-	// Features is the set of bits for LENO_FEATURES.
-	Features uint32
+	// Settings are sent with our first ones, for PeerSetting at the other end.
+	Settings []http2.Setting
 }
 
 func (c Config) withDefaults() Config {
@@ -93,35 +84,4 @@ func (c Config) withDefaults() Config {
 		c.Budget = NewBudget(64 << 20)
 	}
 	return c
-}
-
-// Private settings (docs/link.md, "Capabilities").
-const (
-	settingVersion  http2.SettingID = 0xf1e0
-	settingFeatures http2.SettingID = 0xf1e1
-	settingSoftware http2.SettingID = 0xf1e2
-)
-
-// Capabilities are what the peer said about itself in its first SETTINGS. All
-// are zero before these have come, and for what it did not say.
-type Capabilities struct {
-	Version  uint32
-	Features uint32
-	Software string // "major.minor.patch"
-}
-
-// packSoftware makes a number of "major.minor.patch"; anything else is 0.
-func packSoftware(s string) uint32 {
-	var major, minor, patch uint32
-	if n, err := fmt.Sscanf(s, "%d.%d.%d", &major, &minor, &patch); n != 3 || err != nil {
-		return 0
-	}
-	return min(major, 0xffff)<<16 | min(minor, 0xff)<<8 | min(patch, 0xff)
-}
-
-func unpackSoftware(v uint32) string {
-	if v == 0 {
-		return ""
-	}
-	return fmt.Sprintf("%d.%d.%d", v>>16, v>>8&0xff, v&0xff)
 }

@@ -1,4 +1,4 @@
-package link
+package mux
 
 import (
 	"errors"
@@ -9,7 +9,7 @@ import (
 
 // reader is the part of a Link that only its reading goroutine touches.
 type reader struct {
-	l     *Link
+	l     *Conn
 	codec *http2.Reader
 
 	// small is what a link without streams reads into; big is lent while it
@@ -36,7 +36,7 @@ type reader struct {
 
 const maxWakes = 32
 
-func (r *reader) init(l *Link) {
+func (r *reader) init(l *Conn) {
 	r.l = l
 	r.codec = http2.NewReader(http2.Limits{
 		MaxHeaderBytes: l.cfg.MaxHeaderBytes,

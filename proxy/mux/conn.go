@@ -1,4 +1,4 @@
-package link
+package mux
 
 import (
 	"context"
@@ -11,9 +11,8 @@ import (
 	"github.com/leno-mesh/leno/proxy/http2"
 )
 
-// Link is one connection between two proxies. All methods may be called from
-// any goroutine.
-type Link struct {
+// Conn is one HTTP/2 connection. All methods may be called from any goroutine.
+type Conn struct {
 	conn   net.Conn
 	cfg    Config
 	mem    *Budget
@@ -43,10 +42,10 @@ type Link struct {
 	room       *sync.Cond // out was taken
 
 	// What the peer allows.
-	peer        Capabilities
-	peerSettled bool // its first SETTINGS came
-	peerMax     int  // streams
-	peerWindow  int  // of a new stream
+	peerOther   []http2.Setting // those that are not about the connection
+	peerSettled bool            // its first SETTINGS came
+	peerMax     int             // streams
+	peerWindow  int             // of a new stream
 	peerFrame   int
 	peerHeadMax int
 
@@ -77,7 +76,7 @@ type Link struct {
 
 // NewClient returns the side that opens streams. The connection is used, and
 // its handshake done, from Run on; Open may be called before.
-func NewClient(c net.Conn, cfg Config) *Link {
+func NewClient(c net.Conn, cfg Config) *Conn {
 	l := newLink(c, cfg)
 	l.client = true
 	l.nextID = 1
@@ -89,7 +88,7 @@ func NewClient(c net.Conn, cfg Config) *Link {
 
 // NewServer returns the side that accepts streams. serve runs on a goroutine
 // of its own for each stream, which is released when it returns.
-func NewServer(c net.Conn, cfg Config, serve func(*Stream)) *Link {
+func NewServer(c net.Conn, cfg Config, serve func(*Stream)) *Conn {
 	l := newLink(c, cfg)
 	l.serve = serve
 	l.rx.preface = http2.Preface
@@ -98,9 +97,9 @@ func NewServer(c net.Conn, cfg Config, serve func(*Stream)) *Link {
 	return l
 }
 
-func newLink(c net.Conn, cfg Config) *Link {
+func newLink(c net.Conn, cfg Config) *Conn {
 	cfg = cfg.withDefaults()
-	l := &Link{
+	l := &Conn{
 		conn:        c,
 		cfg:         cfg,
 		mem:         cfg.Budget,
@@ -122,20 +121,17 @@ func newLink(c net.Conn, cfg Config) *Link {
 }
 
 // greet puts our SETTINGS and the link's window into the first write.
-func (l *Link) greet() {
+func (l *Conn) greet() {
 	c := &l.cfg
 	b := l.buffer()
-	b.b = http2.AppendSettings(
-		b.b,
-		http2.Setting{ID: http2.SettingHeaderTableSize, Value: uint32(c.HeaderTable)},
-		http2.Setting{ID: http2.SettingEnablePush, Value: 0},
-		http2.Setting{ID: http2.SettingMaxConcurrentStreams, Value: uint32(c.MaxStreams)},
-		http2.Setting{ID: http2.SettingInitialWindowSize, Value: uint32(c.StreamWindow)},
-		http2.Setting{ID: http2.SettingMaxHeaderListSize, Value: uint32(c.MaxHeaderBytes)},
-		http2.Setting{ID: settingVersion, Value: Version},
-		http2.Setting{ID: settingFeatures, Value: c.Features},
-		http2.Setting{ID: settingSoftware, Value: packSoftware(c.Software)},
-	)
+	settings := append([]http2.Setting{
+		{ID: http2.SettingHeaderTableSize, Value: uint32(c.HeaderTable)},
+		{ID: http2.SettingEnablePush, Value: 0},
+		{ID: http2.SettingMaxConcurrentStreams, Value: uint32(c.MaxStreams)},
+		{ID: http2.SettingInitialWindowSize, Value: uint32(c.StreamWindow)},
+		{ID: http2.SettingMaxHeaderListSize, Value: uint32(c.MaxHeaderBytes)},
+	}, c.Settings...)
+	b.b = http2.AppendSettings(b.b, settings...)
 	if extra := c.ConnWindow - http2.DefaultWindow; extra > 0 {
 		b.b = http2.AppendWindowUpdate(b.b, 0, uint32(extra))
 	}
@@ -144,7 +140,7 @@ func (l *Link) greet() {
 // Run reads and writes until the link ends, and waits for everything that it
 // started. It returns nil when both sides agreed on the end. When ctx ends, so
 // does the link, without drain.
-func (l *Link) Run(ctx context.Context) error {
+func (l *Conn) Run(ctx context.Context) error {
 	stop := context.AfterFunc(ctx, func() { l.Close(context.Cause(ctx)) })
 	defer stop()
 	writer := make(chan struct{})
@@ -164,7 +160,7 @@ func (l *Link) Run(ctx context.Context) error {
 
 // Close ends the link at once: a GOAWAY goes out if it can, and every stream
 // fails with err. A nil err is an orderly end.
-func (l *Link) Close(err error) {
+func (l *Conn) Close(err error) {
 	if err == nil {
 		err = ErrClosed
 	}
@@ -172,7 +168,7 @@ func (l *Link) Close(err error) {
 }
 
 // end starts the end of the link, once. Streams that are still open fail.
-func (l *Link) end(err error) {
+func (l *Conn) end(err error) {
 	l.mu.Lock()
 	if l.closing {
 		l.mu.Unlock()
@@ -208,12 +204,12 @@ type orphan struct {
 }
 
 // takeAll empties the table.
-func (l *Link) takeAll(err error) []orphan {
+func (l *Conn) takeAll(err error) []orphan {
 	all := l.streams.all()
 	open := make([]orphan, 0, len(all))
 	for _, s := range all {
 		e := &StreamError{
-			Code: http2.ErrCodeInternal, Reason: "link died", Remote: true, Link: true, Err: err,
+			Code: http2.ErrCodeInternal, Reason: "connection died", Remote: true, Conn: true, Err: err,
 			NotHanded: l.client && s.mark >= l.taken,
 		}
 		open = append(open, orphan{s, s.id, e, s.recvDone})
@@ -223,27 +219,27 @@ func (l *Link) takeAll(err error) []orphan {
 }
 
 // Done is closed when Run is about to return.
-func (l *Link) Done() <-chan struct{} { return l.done }
+func (l *Conn) Done() <-chan struct{} { return l.done }
 
 // Err is why the link ended; nil while it lives and after an agreed end.
-func (l *Link) Err() error {
+func (l *Conn) Err() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.err
 }
 
 // Usable says whether Open would take a stream now.
-func (l *Link) Usable() bool {
+func (l *Conn) Usable() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.openable() == nil
 }
 
 // Active is the number of streams that have not ended in both directions.
-func (l *Link) Active() int { return int(l.active.Load()) }
+func (l *Conn) Active() int { return int(l.active.Load()) }
 
 // Idle is how long the link has been without streams; 0 when it has some.
-func (l *Link) Idle() time.Duration {
+func (l *Conn) Idle() time.Duration {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.streams.len() > 0 {
@@ -252,12 +248,25 @@ func (l *Link) Idle() time.Duration {
 	return l.now() - l.emptySince
 }
 
-// Peer gives what the other side said about itself; ok is false before it did.
-func (l *Link) Peer() (c Capabilities, ok bool) {
+// PeerSetting gives a setting of the peer that is not about the connection
+// itself; ok is false when it did not send it.
+func (l *Conn) PeerSetting(id http2.SettingID) (v uint32, ok bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.peer, l.peerSettled
+	for _, s := range l.peerOther {
+		if s.ID == id {
+			return s.Value, true
+		}
+	}
+	return 0, false
+}
+
+// Settled says whether the peer's first SETTINGS have come.
+func (l *Conn) Settled() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.peerSettled
 }
 
 // now is the time since the link was made, never 0.
-func (l *Link) now() time.Duration { return time.Since(l.start) + 1 }
+func (l *Conn) now() time.Duration { return time.Since(l.start) + 1 }

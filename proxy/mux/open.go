@@ -1,4 +1,4 @@
-package link
+package mux
 
 import (
 	"strings"
@@ -10,7 +10,7 @@ import (
 // cannot take a stream it gives one of the Err values, and nothing was sent.
 // The strings of fields are not kept; names may come in any case. With end set
 // the request has no body.
-func (l *Link) Open(fields []http2.Field, end bool) (*Stream, error) {
+func (l *Conn) Open(fields []http2.Field, end bool) (*Stream, error) {
 	s := l.mem.stream()
 	l.mu.Lock()
 	err := l.openable()
@@ -31,7 +31,7 @@ func (l *Link) Open(fields []http2.Field, end bool) (*Stream, error) {
 }
 
 // openable says what speaks against a new stream.
-func (l *Link) openable() error {
+func (l *Conn) openable() error {
 	switch {
 	case l.closing:
 		return ErrClosed
@@ -46,7 +46,7 @@ func (l *Link) openable() error {
 }
 
 // adopt makes s the stream id of this link.
-func (l *Link) adopt(s *Stream, id uint32) {
+func (l *Conn) adopt(s *Stream, id uint32) {
 	s.begin(l, id)
 	s.sendWindow = l.peerWindow
 	l.streams.put(id, s)
@@ -58,7 +58,7 @@ func (l *Link) adopt(s *Stream, id uint32) {
 }
 
 // appendHead encodes a header block; blocks travel in the order of encoding.
-func (l *Link) appendHead(s *Stream, fields []http2.Field, end bool) {
+func (l *Conn) appendHead(s *Stream, fields []http2.Field, end bool) {
 	o := l.buffer()
 	mark := len(o.b)
 	s.mark = l.taken + uint64(mark)
@@ -103,7 +103,7 @@ func headSize(fields []http2.Field) int {
 }
 
 // endSend marks the own side of s as ended.
-func (l *Link) endSend(s *Stream) {
+func (l *Conn) endSend(s *Stream) {
 	s.sendDone = true
 	if s.recvDone {
 		l.forget(s)
@@ -111,7 +111,7 @@ func (l *Link) endSend(s *Stream) {
 }
 
 // endRecv marks the peer's side of s as ended.
-func (l *Link) endRecv(s *Stream) {
+func (l *Conn) endRecv(s *Stream) {
 	s.recvDone = true
 	if s.sendDone {
 		l.forget(s)
@@ -119,7 +119,7 @@ func (l *Link) endRecv(s *Stream) {
 }
 
 // drop ends s in both directions; what it still wanted to send fails with e.
-func (l *Link) drop(s *Stream, e *StreamError) {
+func (l *Conn) drop(s *Stream, e *StreamError) {
 	s.sendErr = e
 	s.sendDone, s.recvDone = true, true
 	l.turns.remove(s)
@@ -128,7 +128,7 @@ func (l *Link) drop(s *Stream, e *StreamError) {
 }
 
 // forget takes s out of the table.
-func (l *Link) forget(s *Stream) {
+func (l *Conn) forget(s *Stream) {
 	l.streams.del(s.id)
 	l.active.Add(-1)
 	if l.streams.len() == 0 {
