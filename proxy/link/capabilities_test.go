@@ -35,7 +35,9 @@ func TestCapabilities(t *testing.T) {
 		t.Fatal(err)
 	}
 	<-asked
-	_, _ = s.Next() // the answer comes after the settings
+	if _, err := s.Next(); err == nil { // what comes comes after the settings
+		t.Error("a body without a head")
+	}
 	s.Release()
 	for _, side := range []struct {
 		at   *mux.Conn

@@ -158,11 +158,11 @@ func (r *reader) conclude(s *Stream, id uint32, v verdict) {
 	case deliverWake:
 		r.wake(s)
 	case deliverMalformed:
-		r.l.refuse(id, http2.ErrCodeProtocol, "malformed message")
+		r.l.fault(s, id, http2.ErrCodeProtocol, "malformed message")
 	case deliverOverrun:
-		r.l.refuse(id, http2.ErrCodeFlowControl, "more data than the window")
+		r.l.fault(s, id, http2.ErrCodeFlowControl, "more data than the window")
 	case deliverShed:
-		r.l.refuse(id, http2.ErrCodeEnhanceYourCalm, "shed: memory total reached")
+		r.l.fault(s, id, http2.ErrCodeEnhanceYourCalm, "shed: memory total reached")
 	case delivered, deliverGone:
 	}
 }
@@ -170,6 +170,16 @@ func (r *reader) conclude(s *Stream, id uint32, v verdict) {
 // refuse resets a stream for what its peer did.
 func (l *Conn) refuse(id uint32, code http2.ErrCode, reason string) {
 	l.reset(id, &StreamError{Code: code, Reason: reason}, true)
+}
+
+// fault is refuse for something that was delivered. It may have been the last
+// that was to come, so that the stream has left the table; who reads it must
+// learn of it all the same.
+func (l *Conn) fault(s *Stream, id uint32, code http2.ErrCode, reason string) {
+	e := &StreamError{Code: code, Reason: reason}
+	if !l.reset(id, e, true) {
+		s.fail(l, id, e, false)
+	}
 }
 
 // putHead adds a header block to the stream, if it still is the one looked up.

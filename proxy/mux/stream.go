@@ -144,13 +144,14 @@ func (s *Stream) Reset(code http2.ErrCode, reason string) {
 // Cancel is Reset for a client that went away.
 func (s *Stream) Cancel() { s.Reset(http2.ErrCodeCancel, "canceled") }
 
-// reset ends a stream that may be gone already. With tell the peer learns of it.
-func (l *Conn) reset(id uint32, e *StreamError, tell bool) {
+// reset ends a stream, which may be gone already: then it gives false. With
+// tell the peer learns of it.
+func (l *Conn) reset(id uint32, e *StreamError, tell bool) bool {
 	l.mu.Lock()
 	s := l.streams.get(id)
 	if s == nil {
 		l.mu.Unlock()
-		return
+		return false
 	}
 	if tell {
 		o := l.buffer()
@@ -161,6 +162,7 @@ func (l *Conn) reset(id uint32, e *StreamError, tell bool) {
 	l.room.Broadcast()
 	l.unlockKick()
 	s.fail(l, id, e, whole)
+	return true
 }
 
 // fail wakes everyone. With whole set all of the peer's side had come before,
