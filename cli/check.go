@@ -12,7 +12,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/leno-mesh/leno/control/operator"
-	"github.com/leno-mesh/leno/kube/check"
 )
 
 // Exit codes of leno check. A warning is not a failure for scripts that only
@@ -46,11 +45,16 @@ func newCheckCmd(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "check",
 		Short: "Look for problems, and say what to do about each",
-		Long: `Look for problems with the control plane, the certificates and the proxies. With
---pre, look at a Kubernetes cluster before Leno is installed there.
+		Long: `Look for problems with the control plane, the certificates and the proxies. In a
+Kubernetes cluster, look also at the webhook, at pods without their proxy, and at
+what would block the mesh; with --pre, look before Leno is installed there; with
+--proxy, look at each proxy of one namespace.
 
 The exit status is 0 when all is well, 3 when there are warnings, 1 when there
 are errors.`,
+		Example: `  leno check
+  leno check --pre
+  leno check --proxy -n shop -o json`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			r, err := a.check(cmd.Context(), &what)
@@ -73,27 +77,8 @@ are errors.`,
 	}
 	cmd.Flags().StringVarP(&format, "output", "o", "table", "table or json")
 	cmd.Flags().DurationVar(&what.wait, "wait", 0, "wait so long for the control plane to answer")
-	cmd.Flags().BoolVar(&what.pre, "pre", false, "look at the cluster of the kubeconfig before leno install")
+	what.flags(cmd)
 	return cmd
-}
-
-// checkWhat says where to look.
-type checkWhat struct {
-	wait time.Duration
-	pre  bool
-}
-
-func (a *app) check(ctx context.Context, what *checkWhat) (checkReport, error) {
-	if what.pre {
-		access, err := a.access()
-		if err != nil {
-			return checkReport{}, err
-		}
-		return newCheckReport(check.Pre(ctx, access, a.lenoNamespace())), nil
-	}
-	c := a.client()
-	defer c.Close()
-	return a.askChecks(ctx, c, what.wait)
 }
 
 // askChecks asks until the control plane answers or the time is over. A control
