@@ -43,8 +43,10 @@ func testMesh(t *testing.T) *operator.Client {
 		{Workload: "w3", Name: "db-0", Namespace: "data", ServiceAccount: "db", Title: "db", Owner: "statefulset/db"},
 	}
 	endpoints := []operator.Endpoint{
-		{Namespace: "shop", Service: "www", Workload: "w1"}, {Namespace: "shop", Service: "cart", Workload: "w2"},
-		{Namespace: "data", Service: "db", Workload: "w3"}, {Namespace: "shop", Service: "plain"},
+		{Namespace: "shop", Service: "www", Workload: "w1"},
+		{Namespace: "shop", Service: "cart", Workload: "w2"},
+		{Namespace: "data", Service: "db", Workload: "w3"},
+		{Namespace: "shop", Service: "plain"},
 	}
 	mux := http.NewServeMux()
 	for path, v := range map[string]any{"/leno/v1/proxies": proxies, "/leno/v1/endpoints": endpoints} {
