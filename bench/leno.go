@@ -21,14 +21,15 @@ func startLeno(ctx context.Context, s *site, sc *scenario) error {
 		token []string
 		run   []string
 	}{
-		{"backend", []string{"--service", "backend:8080"}, []string{
-			"--listen-address", lenoServerHost, "--outbound-listen", "none",
-			"--service", "backend:8080", "--app-address", backendHost,
-		}},
-		{"load", nil, []string{
-			"--listen-address", lenoClientHost, "--outbound-listen", "none",
-			"--upstream", "backend:8080=" + lenoClientAddress,
-		}},
+		{"backend", nil, []string{"--listen-address", lenoServerHost, "--outbound-listen", "none", "--app-address", backendHost}},
+		{"load", nil, []string{"--listen-address", lenoClientHost, "--outbound-listen", "none"}},
+	}
+	server, client := &sides[0], &sides[1]
+	for _, k := range []kind{kindHTTP1, kindHTTP2, kindGRPC, kindTCP} {
+		service := []string{"--service", "backend:" + k.port()}
+		server.token = append(server.token, service...)
+		server.run = append(server.run, service...)
+		client.run = append(client.run, "--upstream", "backend:"+k.port()+"="+sc.at(k))
 	}
 	for _, side := range sides {
 		join := filepath.Join(s.dir, side.name+".join")

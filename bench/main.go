@@ -1,4 +1,4 @@
-// Command bench measures Leno beside HAProxy and nginx: the same backend, the
+// Command bench measures Leno beside HAProxy, Envoy and nginx: the same backend, the
 // same load, one run. Every scenario's processes stay up while rounds of load
 // go from one scenario to the next, so that whatever else the machine does
 // falls on all of them; what is reported are medians over the rounds.
@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -24,7 +25,11 @@ import (
 type options struct {
 	root      string // of the source tree
 	fortio    string
+	envoy     string
 	scenarios string
+	loads     string
+	quick     bool
+	idle      string
 	out       string
 	rounds    int
 	length    time.Duration
@@ -34,6 +39,10 @@ func main() {
 	var o options
 	flag.StringVar(&o.root, "root", ".", "`directory` of the source tree, with bin/leno and bin/leno-proxy built")
 	flag.StringVar(&o.fortio, "fortio", "fortio", "the fortio `program`")
+	flag.StringVar(&o.envoy, "envoy", "envoy", "the envoy `program`")
+	flag.StringVar(&o.loads, "loads", "", "`names` of the loads, separated by commas (default all)")
+	flag.BoolVar(&o.quick, "quick", false, "the short form: the main loads and peers only")
+	flag.StringVar(&o.idle, "idle", "1000,10000", "`numbers` of idle connections whose memory is measured, separated by commas")
 	flag.StringVar(&o.scenarios, "scenarios", "", "`names` to run, separated by commas (default all)")
 	flag.StringVar(&o.out, "o", "bench/results/latest.json", "`file` for the results")
 	flag.IntVar(&o.rounds, "rounds", 5, "rounds over all scenarios")
@@ -48,7 +57,7 @@ func main() {
 }
 
 func run(ctx context.Context, o options) error {
-	scenarios, err := choose(o.scenarios)
+	scenarios, err := choose(o)
 	if err != nil {
 		return err
 	}
@@ -82,22 +91,32 @@ func run(ctx context.Context, o options) error {
 
 // measure runs the rounds, prints the table and writes the results.
 func measure(ctx context.Context, s *site, scenarios []*scenario, o options) error {
-	var err error
+	loads, err := chooseLoads(o)
+	if err != nil {
+		return err
+	}
 	all := make([]samples, len(scenarios))
 	for i, sc := range scenarios {
 		if all[i].idleMB, err = memory(sc.proxies); err != nil {
 			return err
 		}
-		if _, err = s.wrk(ctx, sc.target, time.Second); err != nil { // warms up
+		if _, err = wrk(64, "/")(ctx, s, sc.at(kindHTTP1), time.Second); err != nil { // warms up
 			return fmt.Errorf("%s: %w", sc.name, err)
 		}
 	}
 	for round := range o.rounds {
-		for i, sc := range scenarios {
-			fmt.Fprintf(os.Stderr, "round %d of %d: %s\n", round+1, o.rounds, sc.name)
-			if err := all[i].add(ctx, s, sc, o.length); err != nil {
-				return fmt.Errorf("%s: %w", sc.name, err)
+		for _, l := range loads {
+			fmt.Fprintf(os.Stderr, "round %d of %d: %s\n", round+1, o.rounds, l.what)
+			for i, sc := range scenarios {
+				if err := all[i].add(ctx, s, sc, l, o.length); err != nil {
+					return fmt.Errorf("%s: %s: %w", sc.name, l.name, err)
+				}
 			}
+		}
+	}
+	for i, sc := range scenarios {
+		if err := all[i].idle(ctx, sc, o.idle); err != nil {
+			return fmt.Errorf("%s: %w", sc.name, err)
 		}
 	}
 	r := results{Rounds: o.rounds, Seconds: o.length.Seconds(), Versions: versions(ctx, s.tools), Scenarios: make(map[string]figures)}
@@ -105,35 +124,43 @@ func measure(ctx context.Context, s *site, scenarios []*scenario, o options) err
 		r.Scenarios[sc.name] = all[i].medians()
 	}
 	r.compare()
-	r.print(os.Stdout, scenarios)
+	r.print(os.Stdout, scenarios, loads)
 	return r.write(o.out)
 }
 
-// choose gives the scenarios of a list of names.
-func choose(names string) ([]*scenario, error) {
-	all := everyScenario()
-	if names == "" {
-		return all, nil
-	}
-	var chosen []*scenario
-	for name := range strings.SplitSeq(names, ",") {
-		found := false
-		for _, sc := range all {
-			if sc.name == name {
-				chosen, found = append(chosen, sc), true
-			}
-		}
-		if !found {
-			return nil, fmt.Errorf("no scenario %q; there are %s", name, strings.Join(namesOf(all), ", "))
-		}
-	}
-	return chosen, nil
+// choose gives the scenarios that the options name.
+func choose(o options) ([]*scenario, error) {
+	return pick("scenario", everyScenario(), o.scenarios, func(sc *scenario) (string, bool) { return sc.name, sc.quick || !o.quick })
 }
 
-func namesOf(all []*scenario) []string {
-	var names []string
-	for _, sc := range all {
-		names = append(names, sc.name)
+// chooseLoads gives the loads that the options name.
+func chooseLoads(o options) ([]load, error) {
+	return pick("load", everyLoad(), o.loads, func(l load) (string, bool) { return l.name, l.quick || !o.quick })
+}
+
+// pick gives what a list of names says; without a list, what is there by
+// itself.
+func pick[T any](what string, all []T, names string, of func(T) (name string, byItself bool)) ([]T, error) {
+	var chosen []T
+	if names == "" {
+		for _, x := range all {
+			if _, is := of(x); is {
+				chosen = append(chosen, x)
+			}
+		}
+		return chosen, nil
 	}
-	return names
+	for want := range strings.SplitSeq(names, ",") {
+		i := slices.IndexFunc(all, func(x T) bool { name, _ := of(x); return name == want })
+		if i < 0 {
+			var known []string
+			for _, x := range all {
+				name, _ := of(x)
+				known = append(known, name)
+			}
+			return nil, fmt.Errorf("no %s %q; there are %s", what, want, strings.Join(known, ", "))
+		}
+		chosen = append(chosen, all[i])
+	}
+	return chosen, nil
 }

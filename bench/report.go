@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -21,7 +22,8 @@ type results struct {
 	Ratios    map[string]map[string]float64 `json:"ratios,omitempty"` // Leno to another scenario
 }
 
-// figures are medians. CPU and memory are sums over the scenario's proxies.
+// figures are medians. CPU and memory are sums over the scenario's proxies. The
+// first fields are those of the busy and the steady load.
 type figures struct {
 	RPS         float64 `json:"rps"`
 	CPUBusy     float64 `json:"cpu_us_per_req"` // at 64 connections
@@ -31,39 +33,53 @@ type figures struct {
 	CPUSteady   float64 `json:"cpu_us_per_req_steady"`
 	RSSIdleMB   float64 `json:"rss_mb_idle"`
 	RSSLoadedMB float64 `json:"rss_mb_load"`
+
+	Loads map[string]figure `json:"loads"` // every load by its name
 }
 
-// samples are the values of one scenario, one for each round.
+// figure is what one load found, by the name of the quantity: rps, p50_ms,
+// p90_ms, p99_ms, gbit_s, cpu_us_per_req (for TCP: of a megabyte), rss_mb,
+// kb_per_conn.
+type figure map[string]float64
+
+// samples are the values of one scenario: for each load and quantity one for
+// each round.
 type samples struct {
-	idleMB                                           float64
-	rps, cpuBusy, cpuSteady, p50, p90, p99, loadedMB []float64
+	idleMB float64
+	of     map[string]map[string][]float64
 }
 
-// add runs one round.
-func (m *samples) add(ctx context.Context, s *site, sc *scenario, length time.Duration) error {
-	var b busy
-	var st steady
+func (m *samples) note(load string, f figure) {
+	if m.of == nil {
+		m.of = make(map[string]map[string][]float64)
+	}
+	if m.of[load] == nil {
+		m.of[load] = make(map[string][]float64)
+	}
+	for key, v := range f {
+		m.of[load][key] = append(m.of[load][key], v)
+	}
+}
+
+// add runs one load once.
+func (m *samples) add(ctx context.Context, s *site, sc *scenario, l load, length time.Duration) error {
+	if !sc.can(l.kind) {
+		return nil
+	}
+	var o outcome
 	cpu, err := spent(sc, func() (n int, err error) {
-		b, err = s.wrk(ctx, sc.target, length)
-		return b.requests, err
+		o, err = l.run(ctx, s, sc.at(l.kind), length)
+		return o.requests, err
 	})
 	if err != nil {
 		return err
 	}
-	mb, err := memory(sc.proxies) // before anything is given back
-	if err != nil {
+	f := figure{"cpu_us_per_req": cpu, "rps": o.rps, "p50_ms": o.p50, "p90_ms": o.p90, "p99_ms": o.p99, "gbit_s": o.gbits}
+	maps.DeleteFunc(f, func(key string, v float64) bool { return v == 0 && key != "cpu_us_per_req" })
+	if f["rss_mb"], err = memory(sc.proxies); err != nil { // before anything is given back
 		return err
 	}
-	cpuSteady, err := spent(sc, func() (n int, err error) {
-		st, err = s.fortio(ctx, sc.target, length)
-		return st.requests, err
-	})
-	if err != nil {
-		return err
-	}
-	m.rps, m.cpuBusy, m.cpuSteady = append(m.rps, b.rps), append(m.cpuBusy, cpu), append(m.cpuSteady, cpuSteady)
-	m.p50, m.p90, m.p99 = append(m.p50, st.p50), append(m.p90, st.p90), append(m.p99, st.p99)
-	m.loadedMB = append(m.loadedMB, mb)
+	m.note(l.name, f)
 	if dead := s.dead(); dead != nil {
 		return s.complain(dead)
 	}
@@ -86,10 +102,18 @@ func spent(sc *scenario, load func() (requests int, err error)) (float64, error)
 }
 
 func (m *samples) medians() figures {
+	loads := make(map[string]figure)
+	for name, all := range m.of {
+		loads[name] = make(figure)
+		for key, v := range all {
+			loads[name][key] = median(v)
+		}
+	}
+	busy, steady := loads[busyLoad], loads[steadyLoad]
 	return figures{
-		RPS: median(m.rps), CPUBusy: median(m.cpuBusy), CPUSteady: median(m.cpuSteady),
-		P50: median(m.p50), P90: median(m.p90), P99: median(m.p99),
-		RSSIdleMB: m.idleMB, RSSLoadedMB: median(m.loadedMB),
+		RPS: busy["rps"], CPUBusy: busy["cpu_us_per_req"], RSSLoadedMB: busy["rss_mb"], RSSIdleMB: m.idleMB,
+		P50: steady["p50_ms"], P90: steady["p90_ms"], P99: steady["p99_ms"], CPUSteady: steady["cpu_us_per_req"],
+		Loads: loads,
 	}
 }
 
@@ -120,9 +144,21 @@ func (r *results) compare() {
 		}
 		ratios := make(map[string]float64)
 		for _, c := range columns() {
-			ratios[c.key] = c.of(leno) / c.of(other)
+			put(ratios, c.key, c.of(leno), c.of(other))
+		}
+		for load, f := range leno.Loads {
+			for key, v := range f {
+				put(ratios, load+"."+key, v, other.Loads[load][key])
+			}
 		}
 		r.Ratios[name] = ratios
+	}
+}
+
+// put leaves out what was not measured on both sides.
+func put(ratios map[string]float64, key string, a, b float64) {
+	if a != 0 && b != 0 {
+		ratios[key] = a / b
 	}
 }
 
@@ -144,8 +180,9 @@ func columns() []column {
 	}
 }
 
-// print shows the scenarios in their order, and below them the ratios.
-func (r *results) print(out io.Writer, scenarios []*scenario) {
+// print shows the two main loads in one table, with ratios, and then CPU and
+// speed of every load.
+func (r *results) print(out io.Writer, scenarios []*scenario, loads []load) {
 	w := tabwriter.NewWriter(out, 0, 0, 3, ' ', 0)
 	fmt.Fprint(w, "SCENARIO")
 	for _, c := range columns() {
@@ -166,14 +203,52 @@ func (r *results) print(out io.Writer, scenarios []*scenario) {
 		}
 		fmt.Fprint(w, "leno / ", sc.name)
 		for _, c := range columns() {
-			fmt.Fprintf(w, "\t%.2f", ratios[c.key])
+			fmt.Fprint(w, "\t", shown(ratios[c.key], "%.2f"))
 		}
 		fmt.Fprintln(w)
 	}
 	w.Flush()
+	r.printLoads(out, "CPU, us per request (TCP: per MB)", "cpu_us_per_req", "%.1f", scenarios, loads)
+	r.printLoads(out, "p50, ms", "p50_ms", "%.3f", scenarios, loads)
+	r.printLoads(out, "p99, ms", "p99_ms", "%.3f", scenarios, loads)
+	r.printLoads(out, "requests/s", "rps", "%.0f", scenarios, loads)
+	r.printLoads(out, "Gbit/s", "gbit_s", "%.2f", scenarios, loads)
+	r.printLoads(out, "memory, MB", "rss_mb", "%.1f", scenarios, append(loads, load{name: "idle_1000", what: "1,000 idle connections"}, load{name: "idle_10000", what: "10,000 idle connections"}))
 	fmt.Fprintf(out, "\nMedians of %d rounds of %.0f s. CPU and memory are sums over the proxies.\n"+
-		"RPS and the first CPU column: %d connections; the rest: %d requests/s over %d connections.\n",
-		r.Rounds, r.Seconds, busyConnections, steadyRate, steadyConnections)
+		"First table: RPS and the first CPU column are of %s; the rest of %s.\n", r.Rounds, r.Seconds, busyLoad, steadyLoad)
+}
+
+// printLoads shows one quantity of every load that has it.
+func (r *results) printLoads(out io.Writer, title, key, format string, scenarios []*scenario, loads []load) {
+	w := tabwriter.NewWriter(out, 0, 0, 3, ' ', 0)
+	head := "\n" + title
+	for _, sc := range scenarios {
+		head += "\t" + sc.name
+	}
+	for _, l := range loads {
+		line, has := l.what, false
+		for _, sc := range scenarios {
+			v := r.Scenarios[sc.name].Loads[l.name][key]
+			line, has = line+"\t"+shown(v, format), has || v != 0
+		}
+		if !has {
+			continue
+		}
+		if head != "" {
+			fmt.Fprintln(w, head)
+			head = ""
+		}
+		fmt.Fprintln(w, line)
+	}
+	w.Flush()
+}
+
+// shown writes a value, and a dash for none.
+func shown(v float64, format string) string {
+	if v == 0 {
+		return "-"
+	}
+	return fmt.Sprintf(format, v)
 }
 
 func (r *results) write(path string) error {

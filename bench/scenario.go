@@ -14,38 +14,45 @@ import (
 	"github.com/leno-mesh/leno/cli/child"
 )
 
-// Every process has a loopback address of its own. Those of nginx and HAProxy
-// stand in their configuration files, too.
+// Every process has a loopback address of its own. Those of nginx, HAProxy and
+// Envoy stand in their configuration files, too.
 const (
-	backendHost       = "127.0.60.10"
-	backendAddress    = backendHost + ":8080"
-	nginxAddress      = "127.0.60.11:8080"
-	haproxyAddress    = "127.0.60.12:8080"
-	haproxyLink       = "127.0.60.13:8443"
-	lenoClientHost    = "127.0.60.14"
-	lenoClientAddress = lenoClientHost + ":8080"
-	lenoServerHost    = "127.0.60.15"
-	lenoControl       = "127.0.60.16:4180"
+	backendHost    = "127.0.60.10"
+	nginxHost      = "127.0.60.11"
+	haproxyHost    = "127.0.60.12"
+	lenoClientHost = "127.0.60.14"
+	lenoServerHost = "127.0.60.15"
+	lenoControl    = "127.0.60.16:4180"
+	envoyHost      = "127.0.60.17"
 )
 
 // scenario is one way from the load to the backend.
 type scenario struct {
-	name   string
-	target string // host and port that the load goes to
-	needs  []string
-	start  func(context.Context, *site, *scenario) error
+	name  string
+	host  string // that the load goes to
+	plain bool   // speaks HTTP/1.1 only
+	quick bool   // part of the short form
+	needs []string
+	start func(context.Context, *site, *scenario) error
 
 	proxies []*child.Process // set by start: those that are measured
 }
 
 func everyScenario() []*scenario {
 	return []*scenario{
-		{name: "direct", target: backendAddress, start: startNothing},
-		{name: "nginx_1hop", target: nginxAddress, start: startNginx},
-		{name: "haproxy_mtls_2hop", target: haproxyAddress, start: startHAProxy, needs: []string{"haproxy"}},
-		{name: "leno_mtls_2hop", target: lenoClientAddress, start: startLeno, needs: []string{"leno", "leno-proxy"}},
+		{name: "direct", host: backendHost, start: startNothing},
+		{name: "nginx_1hop", host: nginxHost, start: startNginx, plain: true},
+		{name: "haproxy_mtls_2hop", host: haproxyHost, start: startHAProxy, needs: []string{"haproxy"}, quick: true},
+		{name: "envoy_mtls_2hop", host: envoyHost, start: startEnvoy, needs: []string{"envoy"}, quick: true},
+		{name: lenoScenario, host: lenoClientHost, start: startLeno, needs: []string{"leno", "leno-proxy"}, quick: true},
 	}
 }
+
+// can says whether the scenario carries a kind of load.
+func (sc *scenario) can(k kind) bool { return k == kindHTTP1 || !sc.plain }
+
+// at is where it takes a kind of load.
+func (sc *scenario) at(k kind) string { return net.JoinHostPort(sc.host, k.port()) }
 
 func startNothing(context.Context, *site, *scenario) error { return nil }
 
@@ -70,6 +77,21 @@ func startHAProxy(_ context.Context, s *site, sc *scenario) error {
 	return nil
 }
 
+func startEnvoy(_ context.Context, s *site, sc *scenario) error {
+	if err := writeCertificates(s.dir); err != nil {
+		return err
+	}
+	for _, side := range []string{"server", "client"} {
+		p, err := s.start("envoy-"+side, "envoy", "--concurrency", "1", "--log-level", "warn",
+			"--disable-hot-restart", "-c", filepath.Join(s.root, "bench/envoy", side+".yaml"))
+		if err != nil {
+			return err
+		}
+		sc.proxies = append(sc.proxies, p)
+	}
+	return nil
+}
+
 // site is everything that runs.
 type site struct {
 	root, dir string
@@ -78,28 +100,47 @@ type site struct {
 	started   []*child.Process
 }
 
-// up starts the backend and every scenario, and waits until each answers.
+// up starts the backends and every scenario, and waits until each answers.
 func (s *site) up(ctx context.Context, scenarios []*scenario) error {
-	if _, err := s.nginx("backend"); err != nil {
+	if err := s.backends(); err != nil {
 		return err
 	}
 	for _, sc := range scenarios {
 		if err := sc.start(ctx, s, sc); err != nil {
 			return fmt.Errorf("%s: %w", sc.name, err)
 		}
-		if err := s.answers(ctx, sc.target); err != nil {
+		if err := s.answers(ctx, sc.at(kindHTTP1)); err != nil {
 			return fmt.Errorf("%s: %w", sc.name, err)
 		}
 	}
 	return nil
 }
 
+// backends starts a server for each kind of load.
+func (s *site) backends() error {
+	if _, err := s.nginx("backend"); err != nil {
+		return err
+	}
+	if _, err := s.start("grpc-backend", "fortio", "server", "-quiet", "-http-port", "disabled", "-redirect-port", "disabled",
+		"-tcp-port", "disabled", "-udp-port", "disabled", "-grpc-port", net.JoinHostPort(backendHost, kindGRPC.port())); err != nil {
+		return err
+	}
+	_, err := s.start("tcp-backend", "iperf3", "--server", "--bind", backendHost, "--port", kindTCP.port())
+	return err
+}
+
 func (s *site) down() { child.Stop(5*time.Second, s.started...) }
 
 func (s *site) nginx(name string) (*child.Process, error) {
 	prefix := filepath.Join(s.dir, "nginx-"+name)
-	if err := os.Mkdir(prefix, 0o755); err != nil {
+	files := filepath.Join(prefix, "files")
+	if err := os.MkdirAll(files, 0o755); err != nil {
 		return nil, err
+	}
+	for name, size := range map[string]int{"10k": 10_000, "1m": 1_000_000} {
+		if err := os.WriteFile(filepath.Join(files, name), bytes.Repeat([]byte("leno "), size/5), 0o644); err != nil {
+			return nil, err
+		}
 	}
 	cfg := filepath.Join(s.root, "bench/nginx", name+".conf")
 	return s.start("nginx-"+name, "nginx", "-p", prefix, "-c", cfg, "-e", "stderr")
@@ -112,7 +153,7 @@ func (s *site) start(name, tool string, args ...string) (*child.Process, error) 
 		return nil, err
 	}
 	defer log.Close()
-	p, err := s.family.Start(child.Spec{Name: name, Path: s.tools[tool], Args: args, Stdout: log, Stderr: log})
+	p, err := s.family.Start(child.Spec{Name: name, Path: s.tools[tool], Args: args, Dir: s.dir, Stdout: log, Stderr: log})
 	if err != nil {
 		return nil, err
 	}

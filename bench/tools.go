@@ -17,6 +17,9 @@ var origins = map[string]string{ //nolint:gochecknoglobals // never written
 	"nginx":      "apt-get install nginx-light",
 	"wrk":        "apt-get install wrk",
 	"haproxy":    "apt-get install haproxy",
+	"h2load":     "apt-get install nghttp2-client",
+	"iperf3":     "apt-get install iperf3",
+	"envoy":      "make envoy, and give its path with -envoy",
 	"fortio":     "make tools, and give its path with -fortio",
 	"leno":       "make build",
 	"leno-proxy": "make build",
@@ -24,7 +27,7 @@ var origins = map[string]string{ //nolint:gochecknoglobals // never written
 
 // findTools gives the path of every tool that the scenarios need.
 func findTools(o options, scenarios []*scenario) (map[string]string, error) {
-	names := []string{"nginx", "wrk", "fortio"}
+	names := []string{"nginx", "wrk", "fortio", "h2load", "iperf3"}
 	for _, sc := range scenarios {
 		names = append(names, sc.needs...)
 	}
@@ -50,6 +53,8 @@ func look(o options, name string) (string, error) {
 		return exec.LookPath(path)
 	case "fortio":
 		return exec.LookPath(o.fortio)
+	case "envoy":
+		return exec.LookPath(o.envoy)
 	}
 	path, err := exec.LookPath(name)
 	if err != nil { // Debian keeps servers where users do not look
@@ -61,10 +66,10 @@ func look(o options, name string) (string, error) {
 // versions says what was measured.
 func versions(ctx context.Context, tools map[string]string) map[string]string {
 	v := map[string]string{"go": runtime.Version(), "cpus": fmt.Sprint(runtime.NumCPU()), "kernel": kernel()}
-	for tool, flag := range map[string]string{"nginx": "-v", "haproxy": "-v", "leno-proxy": "version", "fortio": "version"} {
+	for tool, flag := range map[string]string{"nginx": "-v", "haproxy": "-v", "envoy": "--version", "leno-proxy": "version", "fortio": "version"} {
 		if path := tools[tool]; path != "" {
 			out, _ := exec.CommandContext(ctx, path, flag).CombinedOutput()
-			line, _, _ := bytes.Cut(out, []byte("\n"))
+			line, _, _ := bytes.Cut(bytes.TrimSpace(out), []byte("\n"))
 			v[tool] = strings.TrimSpace(string(line))
 		}
 	}

@@ -17,6 +17,7 @@ type Spec struct {
 	Name string
 	Path string
 	Args []string // without the program's name
+	Dir  string   // to run in; empty means our own
 	// Env is the whole environment; nil means our own.
 	Env    []string
 	Stdin  io.Reader
@@ -60,7 +61,7 @@ func (f *Family) fork() {
 // Start starts a process.
 func (f *Family) Start(s Spec) (*Process, error) {
 	cmd := exec.Command(s.Path, s.Args...)
-	cmd.Env, cmd.Stdin, cmd.Stdout, cmd.Stderr = s.Env, s.Stdin, s.Stdout, s.Stderr
+	cmd.Dir, cmd.Env, cmd.Stdin, cmd.Stdout, cmd.Stderr = s.Dir, s.Env, s.Stdin, s.Stdout, s.Stderr
 	cmd.SysProcAttr = attributes(s)
 	cmd.WaitDelay = time.Second // grandchildren may hold the output open
 	result := make(chan error)
