@@ -12,6 +12,7 @@ import (
 
 	"github.com/leno-mesh/leno/control/catalog"
 	"github.com/leno-mesh/leno/mesh"
+	"github.com/leno-mesh/leno/redirect"
 )
 
 // The marks of an injected pod.
@@ -149,19 +150,16 @@ func hints(s string) []catalog.PortHint {
 	return slices.CompactFunc(all, func(a, b catalog.PortHint) bool { return a.Port == b.Port })
 }
 
-// portRanges reads leno.dev/skip-inbound-ports, "25,4000-4100".
+// portRanges reads leno.dev/skip-inbound-ports, "25,4000-4100", as the capture
+// does, which does not let the pod start when it is something else.
 func portRanges(s string) []catalog.PortRange {
+	ranges, err := redirect.ParsePorts(s)
+	if err != nil {
+		return nil
+	}
 	var all []catalog.PortRange
-	for part := range strings.SplitSeq(s, ",") {
-		from, to, ranged := strings.Cut(strings.TrimSpace(part), "-")
-		if !ranged {
-			to = from
-		}
-		first, err := strconv.ParseUint(from, 10, 16)
-		last, err2 := strconv.ParseUint(to, 10, 16)
-		if err == nil && err2 == nil && first > 0 && first <= last {
-			all = append(all, catalog.PortRange{First: uint16(first), Last: uint16(last)})
-		}
+	for _, r := range ranges {
+		all = append(all, catalog.PortRange(r))
 	}
 	return all
 }
