@@ -163,7 +163,7 @@ func (r *checkReport) write(out io.Writer) error {
 	} else {
 		fmt.Fprintf(&b, "Errors: %d. Warnings: %d.\n", errs, warnings)
 	}
-	_, err := io.WriteString(out, b.String())
+	_, err := io.WriteString(out, printableText(b.String()))
 	return err
 }
 

@@ -111,7 +111,7 @@ func writeIdentities(out io.Writer, all []operator.Identity) error {
 			writeCertificate(&b, c, depth)
 		}
 	}
-	_, err := io.WriteString(out, b.String())
+	_, err := io.WriteString(out, printableText(b.String()))
 	return err
 }
 

@@ -7,6 +7,8 @@ package cli
 //   - Rates and times carry their unit: 97.32%, 12.3rps, 4ms.
 //   - An error is one line: what happened, to what, and what to do next.
 //   - -o json is for programs and complete; the table is for people.
+//   - Names and messages come from others: what could steer a terminal is shown
+//     as "\ufffd". Every way to the screen goes through printable or printableText.
 //   - Progress and notes go to standard error, results to standard output.
 
 import (
@@ -17,6 +19,7 @@ import (
 	"os"
 	"strings"
 	"time"
+	"unicode"
 	"unicode/utf8"
 
 	"github.com/spf13/cobra"
@@ -84,7 +87,29 @@ func isTerminal(w io.Writer) bool {
 }
 
 // note tells a person what goes on, apart from the result.
-func (a *app) note(format string, args ...any) { fmt.Fprintf(a.Err, format+"\n", args...) }
+func (a *app) note(format string, args ...any) {
+	fmt.Fprintln(a.Err, printableText(fmt.Sprintf(format, args...)))
+}
+
+// printable makes one line out of text that others chose: control characters
+// and those that change the direction of writing are replaced.
+func printable(s string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.Is(unicode.Cc, r) || unicode.Is(unicode.Cf, r) || r == '\u2028' || r == '\u2029' {
+			return unicode.ReplacementChar
+		}
+		return r
+	}, strings.ToValidUTF8(s, string(unicode.ReplacementChar)))
+}
+
+// printableText is printable for text of several lines.
+func printableText(s string) string {
+	lines := strings.Split(s, "\n")
+	for i := range lines {
+		lines[i] = printable(lines[i])
+	}
+	return strings.Join(lines, "\n")
+}
 
 // table is rows under a head. Columns whose head begins with ">" are numbers.
 type table struct {
@@ -109,7 +134,7 @@ func (t *table) write(out io.Writer) error {
 	all := append([][]string{head}, t.rows...)
 	for _, row := range all {
 		for i := range row {
-			if row[i] == "" {
+			if row[i] = printable(row[i]); row[i] == "" {
 				row[i] = "-"
 			}
 			width[i] = max(width[i], utf8.RuneCountInString(row[i]))

@@ -143,3 +143,28 @@ func says(t *testing.T, err error, want string) {
 		t.Errorf("%v, want %q", err, want)
 	}
 }
+
+// What others chose must not steer the terminal, nor look like another row.
+func TestPrintable(t *testing.T) {
+	for in, want := range map[string]string{
+		"web.shop":                "web.shop",
+		"münchen 東京":              "münchen 東京",
+		"\x1b[2J\x1b]0;title\x07": "\ufffd[2J\ufffd]0;title\ufffd",
+		"a\u009b31mb":             "a\ufffd31mb",
+		"a\nb\tc\r":               "a\ufffdb\ufffdc\ufffd",
+		"abc\u202edef":            "abc\ufffddef",
+		"bad\xff":                 "bad\ufffd",
+	} {
+		if got := printable(in); got != want {
+			t.Errorf("printable(%q) = %q, want %q", in, got, want)
+		}
+	}
+	var out strings.Builder
+	evil := &table{head: []string{"NAME"}, rows: [][]string{{"a\x1b[31m\nb"}}}
+	if err := evil.write(&out); err != nil || strings.ContainsAny(out.String(), "\x1b\r") || strings.Count(out.String(), "\n") != 2 {
+		t.Errorf("%q, %v", out.String(), err)
+	}
+	if got := printableText("a\n\x1bb"); got != "a\n\ufffdb" {
+		t.Errorf("%q", got)
+	}
+}

@@ -53,7 +53,7 @@ func Main(ctx context.Context, s Streams, version string, args []string) int {
 		code = exit.Code
 	}
 	if text := err.Error(); text != "" {
-		fmt.Fprintln(s.Err, "leno:", text)
+		fmt.Fprintln(s.Err, "leno:", printableText(text))
 	}
 	return code
 }

@@ -252,9 +252,9 @@ func (i *inbound) handshake(ctx context.Context, c *flow.Conn) (net.Conn, identi
 		return nil, identify.Peer{}, flow.NotHanded(flow.Overloaded, errTooManyHandshakes)
 	}
 	defer seat.Leave()
-	seat.Wait()
-	c.Seat.Wait()
-	defer c.Seat.Work(0)
+	seat.Reads()
+	c.Seat.Reads()
+	defer c.Seat.Read(0)
 	return i.identify(ctx, c.Conn)
 }
 

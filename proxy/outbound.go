@@ -101,6 +101,7 @@ func (x *outboundHTTP) serve(ctx context.Context) flow.Outcome {
 	}
 	x.tried = x.tried[:0]
 	var last *flow.Error
+	room := 0
 	for begun := start; len(x.tried) < maxTries; begun = time.Now() {
 		ep := x.pick(set, last)
 		if ep == nil {
@@ -112,6 +113,9 @@ func (x *outboundHTTP) serve(ctx context.Context) flow.Outcome {
 			return x.finish(ep, out, start)
 		}
 		last = out.Err
+		if x.makeRoom(ctx, last, &room) {
+			continue
+		}
 		x.tried = append(x.tried, ep)
 	}
 	if last == nil {

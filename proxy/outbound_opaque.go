@@ -59,6 +59,7 @@ func (o *outbound) detect(ctx context.Context, c *flow.Conn, d *destination, r *
 		}
 		return p, nil, nil
 	}
+	c.Seat.Hold()
 	return o.watch(c, d, e)
 }
 
@@ -108,6 +109,7 @@ func (o *outbound) connect(ctx context.Context, d *destination, r *resolved, und
 
 func (o *outbound) connectTo(ctx context.Context, set *balance.Set[*instance], target string, undecided bool) (*early, error) {
 	var tried []*balance.Endpoint[*instance]
+	room := 0
 	last := flow.NotHanded(flow.NoEndpoints, nil)
 	for len(tried) < maxTries {
 		ep := set.Pick(o.clock(), random(), tried)
@@ -130,6 +132,9 @@ func (o *outbound) connectTo(ctx context.Context, set *balance.Set[*instance], t
 		noteEndpoint(o.core, ep, last, 0)
 		if !last.NotHanded {
 			break
+		}
+		if !undecided && o.makeRoom(ctx, last, &room) {
+			continue
 		}
 		tried = append(tried, ep)
 	}

@@ -58,6 +58,33 @@ func (c *core) shed(side telemetry.Direction, what string) {
 	}
 }
 
+// roomTries and roomWait bound how often, and for how long, one request makes
+// room at a peer that is full; roomEnds is how many others are ended each time.
+const (
+	roomTries = 8
+	roomWait  = 5 * time.Millisecond
+	roomEnds  = 16
+)
+
+// makeRoom ends the clients that keep requests waiting the longest, because a
+// peer takes no more streams: this proxy's own may be why. It says whether
+// the request is to be sent again, after a moment for the peer to notice.
+func (o *outbound) makeRoom(ctx context.Context, e *flow.Error, tries *int) bool {
+	if e.Reason != flow.Overloaded || *tries >= roomTries || o.outSeats.Yield(roomEnds) == 0 {
+		return false
+	}
+	o.shed(telemetry.Outbound, "requests that kept a full peer waiting were ended")
+	timer := time.NewTimer(roomWait << *tries)
+	defer timer.Stop()
+	*tries++
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
 // tell ends a connection that is not served. A client that speaks HTTP/1 gets an
 // answer with the reason to its first request; others, and those that keep
 // silent, are cut.

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net"
@@ -9,6 +10,8 @@ import (
 	"syscall"
 	"time"
 )
+
+const socketMode = 0o600
 
 // listenUnix opens the operator's socket, readable and writable by this user
 // alone. A socket that an earlier server left behind is taken away; one that
@@ -26,12 +29,18 @@ func listenUnix(path string) (net.Listener, error) {
 		}
 		_ = os.Remove(path)
 	}
-	// The mask, not a later chmod, keeps others out from the first moment.
-	old := syscall.Umask(0o177)
-	l, err := net.Listen("unix", path)
-	syscall.Umask(old)
+	// The mode of a socket is that of its descriptor when it is bound, where the
+	// kernel does so (Linux), so that others are kept out from the first moment.
+	// The process's umask would do the same to every other file made meanwhile.
+	private := net.ListenConfig{Control: func(_, _ string, c syscall.RawConn) error {
+		return c.Control(func(fd uintptr) { _ = syscall.Fchmod(int(fd), socketMode) })
+	}}
+	l, err := private.Listen(context.Background(), "unix", path)
 	if err != nil {
 		return nil, fmt.Errorf("operator's socket: %w", err)
+	}
+	if err := os.Chmod(path, socketMode); err != nil {
+		return nil, errors.Join(fmt.Errorf("operator's socket: %w", err), l.Close())
 	}
 	return l, nil
 }

@@ -66,9 +66,9 @@ func (c *Conn) Fill() error {
 	if c.end != nil {
 		return c.end
 	}
-	c.Seat.Wait()
+	c.Seat.Reads()
 	n, err := c.Conn.Read(c.in[c.w:])
-	c.Seat.Work(n)
+	c.Seat.Read(n)
 	c.w += n
 	c.BytesIn += uint64(n)
 	if err != nil && !isTimeout(err) {
@@ -182,9 +182,9 @@ func (c *Conn) Flush() error {
 }
 
 func (c *Conn) write(p []byte) error {
-	c.Seat.Wait()
+	c.Seat.Writes()
 	n, err := c.Conn.Write(p)
-	c.Seat.Work(n)
+	c.Seat.Wrote(n)
 	c.BytesOut += uint64(n)
 	return err
 }

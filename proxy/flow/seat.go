@@ -1,10 +1,12 @@
 package flow
 
 import (
+	"math"
 	"math/rand/v2"
 	"net"
 	"sync"
 	"sync/atomic"
+	"syscall"
 )
 
 // Seats bounds the connections of one side of a proxy. When all are taken, a
@@ -30,10 +32,12 @@ type Seat struct {
 	seats *Seats
 	at    int // guarded by seats.mu; index in all, -1 when it was given back
 
-	waits  atomic.Int32  // reads and writes that wait for the other end
+	reads  atomic.Int32  // reads that wait for the other end
+	writes atomic.Int32  // and writes
 	stamp  atomic.Uint64 // the clock when the connection last got something done
 	proven atomic.Bool   // it got something done
 	busy   atomic.Bool   // a request is under way
+	holds  atomic.Bool   // a way to the server was opened for it
 	moved  atomic.Int64  // bytes since the stamp
 }
 
@@ -45,6 +49,8 @@ const (
 	seatTrust = 8
 	// seatLook bounds how many seats are compared for one newcomer.
 	seatLook = 1024
+	// seatTries bounds how many of them are asked whether they wait indeed.
+	seatTries = 8
 )
 
 // Take gives the connection a seat, and closes the connection that had to give
@@ -53,7 +59,7 @@ func (s *Seats) Take(c net.Conn) (seat *Seat, evicted bool) {
 	seat = &Seat{conn: c, seats: s}
 	s.mu.Lock()
 	if s.Max > 0 && len(s.all) >= s.Max {
-		victim := s.stalest()
+		victim := s.stalest(false)
 		if victim == nil {
 			s.mu.Unlock()
 			return nil, false
@@ -69,27 +75,88 @@ func (s *Seats) Take(c net.Conn) (seat *Seat, evicted bool) {
 	return seat, evicted
 }
 
+// Yield ends up to n connections that have kept the proxy waiting the longest
+// while they hold something elsewhere, in the middle of a request or before one.
+// It gives how many there were.
+func (s *Seats) Yield(n int) (ended int) {
+	for ; ended < n; ended++ {
+		s.mu.Lock()
+		victim := s.stalest(true)
+		if victim != nil {
+			s.remove(victim)
+		}
+		s.mu.Unlock()
+		if victim == nil {
+			break
+		}
+		victim.end()
+	}
+	return ended
+}
+
 // stalest finds the seat whose connection has kept the proxy waiting the
-// longest, among those that are looked at. s.mu is held.
-func (s *Seats) stalest() *Seat {
-	var found *Seat
-	var most uint64
-	now := s.taken.Load() + 1
+// longest, among those that are looked at; with holding set only one that holds
+// something elsewhere. s.mu is held.
+func (s *Seats) stalest(holding bool) *Seat {
+	if len(s.all) == 0 {
+		return nil
+	}
 	from := rand.IntN(len(s.all)) // it spreads, it guards nothing
-	for i := range min(len(s.all), seatLook) {
-		seat := s.all[(from+i)%len(s.all)]
-		if seat.waits.Load() == 0 {
-			continue
+	below := uint64(math.MaxUint64)
+	var oldest *Seat
+	for range seatTries {
+		var found *Seat
+		var most uint64
+		for i := range min(len(s.all), seatLook) {
+			seat := s.all[(from+i)%len(s.all)]
+			age := seat.age(s.taken.Load())
+			if age < below && age > most && (!holding || seat.busy.Load() || seat.holds.Load()) && seat.waits() {
+				found, most = seat, age
+			}
 		}
-		age := (now - seat.stamp.Load()) * seatTrust
-		if seat.proven.Load() {
-			age /= seatTrust
+		if found == nil {
+			break
 		}
-		if found == nil || age > most {
-			found, most = seat, age
+		if found.writes.Load() > 0 || !readable(found.conn) {
+			return found
+		}
+		below = most // what it said waits for us
+		if oldest == nil && !found.proven.Load() {
+			oldest = found
 		}
 	}
-	return found
+	return oldest
+}
+
+// age is how long the seat has got nothing done, on the clock of the seats,
+// and never 0.
+func (s *Seat) age(now uint64) uint64 {
+	age := (now-s.stamp.Load())*seatTrust + seatTrust
+	if s.proven.Load() {
+		age /= seatTrust
+	}
+	return age
+}
+
+func (s *Seat) waits() bool { return s.reads.Load() > 0 || s.writes.Load() > 0 }
+
+// readable says whether a connection has bytes or an end that nobody has read
+// yet: then it is the proxy that is late.
+func readable(c net.Conn) (yes bool) {
+	sc, ok := c.(syscall.Conn)
+	if !ok {
+		return false
+	}
+	raw, err := sc.SyscallConn()
+	if err != nil {
+		return false
+	}
+	_ = raw.Control(func(fd uintptr) {
+		var b [1]byte
+		_, _, e := syscall.Recvfrom(int(fd), b[:], syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
+		yes = e == nil
+	})
+	return yes
 }
 
 // remove takes a seat out. s.mu is held.
@@ -140,20 +207,37 @@ func (s *Seat) Leave() {
 	s.seats.remove(s)
 }
 
-// Wait says that from here on the other end is waited for; Work that it moved
-// n bytes.
-func (s *Seat) Wait() {
+// Reads says that from here on the other end is waited for to say something.
+func (s *Seat) Reads() {
 	if s != nil {
-		s.waits.Add(1)
+		s.reads.Add(1)
 	}
 }
 
-// Work ends what Wait began.
-func (s *Seat) Work(n int) {
-	if s == nil {
-		return
+// Read ends what Reads began: n bytes came.
+func (s *Seat) Read(n int) {
+	if s != nil {
+		s.reads.Add(-1)
+		s.move(n)
 	}
-	s.waits.Add(-1)
+}
+
+// Writes says that from here on the other end is waited for to take something.
+func (s *Seat) Writes() {
+	if s != nil {
+		s.writes.Add(1)
+	}
+}
+
+// Wrote ends what Writes began: n bytes were taken.
+func (s *Seat) Wrote(n int) {
+	if s != nil {
+		s.writes.Add(-1)
+		s.move(n)
+	}
+}
+
+func (s *Seat) move(n int) {
 	if s.moved.Add(int64(n)) >= seatProgress {
 		s.progress()
 	}
@@ -161,7 +245,11 @@ func (s *Seat) Work(n int) {
 
 // Idle says that a request has ended, or that none has begun.
 func (s *Seat) Idle() {
-	if s == nil || !s.busy.Load() {
+	if s == nil {
+		return
+	}
+	s.holds.Store(false)
+	if !s.busy.Load() {
 		return
 	}
 	s.busy.Store(false)
@@ -172,6 +260,14 @@ func (s *Seat) Idle() {
 func (s *Seat) Busy() {
 	if s != nil {
 		s.busy.Store(true)
+	}
+}
+
+// Hold says that a way to the server was opened for a connection that has not
+// said yet what it is.
+func (s *Seat) Hold() {
+	if s != nil {
+		s.holds.Store(true)
 	}
 }
 

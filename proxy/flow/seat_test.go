@@ -36,11 +36,11 @@ func TestSeatsGiveWay(t *testing.T) {
 	idle, idleConn := taken(t, s, "idle after a request")
 	idle.Busy()
 	idle.Idle()
-	idle.Wait()
+	idle.Reads()
 	slow, slowConn := taken(t, s, "slow head")
-	slow.Wait()
+	slow.Reads()
 	silent, silentConn := taken(t, s, "silent")
-	silent.Wait()
+	silent.Reads()
 
 	_, evicted := s.Take(&endNoter{})
 	if !evicted || !slowConn.closed || silentConn.closed || idleConn.closed {
@@ -73,7 +73,7 @@ func TestSeatEndsRequestsByReset(t *testing.T) {
 	s := &Seats{Max: 1}
 	seat, c := taken(t, s, "slow reader")
 	seat.Busy()
-	seat.Wait()
+	seat.Reads()
 	if _, _ = s.Take(&endNoter{}); !c.closed || !c.reset {
 		t.Errorf("closed %v, by reset %v", c.closed, c.reset)
 	}
@@ -85,13 +85,13 @@ func TestSeatProgress(t *testing.T) {
 	upload, uploadConn := taken(t, s, "upload")
 	drip, dripConn := taken(t, s, "drip")
 	for range 8 {
-		upload.Wait()
-		upload.Work(seatProgress / 4)
-		drip.Wait()
-		drip.Work(1)
+		upload.Reads()
+		upload.Read(seatProgress / 4)
+		drip.Reads()
+		drip.Read(1)
 	}
-	upload.Wait()
-	drip.Wait()
+	upload.Reads()
+	drip.Reads()
 	if _, _ = s.Take(&endNoter{}); uploadConn.closed || !dripConn.closed {
 		t.Errorf("upload closed %v, drip closed %v", uploadConn.closed, dripConn.closed)
 	}
@@ -99,8 +99,8 @@ func TestSeatProgress(t *testing.T) {
 
 func TestNilSeat(t *testing.T) {
 	var s *Seat
-	s.Wait()
-	s.Work(1)
+	s.Reads()
+	s.Read(1)
 	s.Busy()
 	s.Idle()
 	s.Leave()

@@ -30,6 +30,7 @@ type Sidecar struct {
 	Upstreams []string // NAME:PORT=IP:PORT
 	Args      []string // more options of leno-proxy run
 	UID       uint32   // who starts it; 0 is root, and the proxy becomes ProxyUID
+	Fence     *Fence   // the control group it lives in, or nil
 }
 
 // Proxy is a proxy that runs.
@@ -115,7 +116,7 @@ func (p *Proxy) run(options []string) {
 		args = append(args, "--upstream", u)
 	}
 	args = append(append(args, options...), p.Args...)
-	p.Process = Start(p.t, p.At, Program{Name: "proxy-" + p.Name, Args: args, UID: p.UID})
+	p.Process = Start(p.t, p.At, Program{Name: "proxy-" + p.Name, Args: p.Fence.wrap(args), UID: p.UID})
 }
 
 // granted are the services that a token must name: name and port.
