@@ -1,3 +1,5 @@
+//go:build linux
+
 package kube_test
 
 import (
@@ -5,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/leno-mesh/leno/test/kube"
@@ -93,6 +96,27 @@ func TestClusterIsReal(t *testing.T) {
 		if len(nodes) != 2 {
 			t.Errorf("the pods are on %v: expected two nodes", nodes)
 		}
+	})
+	t.Run("capture between the nodes", func(t *testing.T) {
+		seen := c.Capture(t, "node2")
+		eventually(t, "plain-text", func() (string, error) {
+			both := "curl -sS -m 5 http://echo/ -d plain-text >/dev/null; curl -sS -m 5 http://echo/ -d plain-text"
+			_, err := c.Try(t.Context(), "exec", "-n", ns, "client", "--", "sh", "-c", both)
+			if err != nil || !seen.Contains("plain-text") {
+				return "silence", err
+			}
+			return "plain-text", nil
+		})
+		seen.Stop()
+	})
+	t.Run("a killed container starts again", func(t *testing.T) {
+		for _, pid := range c.Processes(t, ns, "client", "client") {
+			if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
+				t.Fatal(err)
+			}
+		}
+		c.WaitFor(t, ns, "pod/client", "jsonpath={.status.containerStatuses[0].restartCount}=1")
+		c.WaitReady(t, ns, "pod/client")
 	})
 	t.Run("service from the machine", func(t *testing.T) {
 		address := c.Do(t, "get", "service", "echo", "-n", ns, "-o", "jsonpath={.spec.clusterIP}")

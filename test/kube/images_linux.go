@@ -14,41 +14,49 @@ import (
 // Pods must not pull them: their tags are not "latest".
 func (c *Cluster) Load(t testing.TB, images ...image.Image) {
 	t.Helper()
-	c.loaded.mu.Lock()
-	defer c.loaded.mu.Unlock()
 	for _, i := range images {
-		if c.loaded.names[i.Name] {
-			continue
-		}
-		archive := filepath.Join(t.TempDir(), "image.tar")
-		if err := i.Write(archive); err != nil {
-			t.Fatal(err)
-		}
-		out, err := exec.CommandContext(t.Context(), c.program, "load", "-name", c.Name, archive).CombinedOutput()
-		if err != nil {
-			t.Fatalf("loading %s: %v\n%s", i.Name, err, out)
-		}
-		c.loaded.names[i.Name] = true
+		c.once(t, i.Name, func() image.Image { return i })
 	}
 }
 
+// once makes an image and puts it on every node, unless the cluster has it.
+func (c *Cluster) once(t testing.TB, name string, build func() image.Image) {
+	t.Helper()
+	c.loaded.mu.Lock()
+	defer c.loaded.mu.Unlock()
+	if c.loaded.names[name] {
+		return
+	}
+	archive := filepath.Join(t.TempDir(), "image.tar")
+	if err := build().Write(archive); err != nil {
+		t.Fatal(err)
+	}
+	out, err := exec.CommandContext(t.Context(), c.program, "load", "-name", c.Name, archive).CombinedOutput()
+	if err != nil {
+		t.Fatalf("loading %s: %v\n%s", name, err, out)
+	}
+	c.loaded.names[name] = true
+}
+
 // Fortio loads the load generator, which is also a server that echoes HTTP
-// (port 8080), gRPC (8079), TCP (8078) and UDP (8078), and gives the image's
-// name. Its program is /program.
+// (port 8080), gRPC (8079), TCP and UDP (8078), and gives the image's name. Its
+// program is /program.
 func (c *Cluster) Fortio(t testing.TB) string {
 	t.Helper()
 	const name = "localhost/fortio:test"
-	program := filepath.Join(t.TempDir(), "fortio")
-	root, err := moduleRoot()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := goBuild(filepath.Join(root, "tools"), program, "fortio.org/fortio"); err != nil {
-		t.Fatal(err)
-	}
-	i := image.Program(name, program)
-	i.Plain = true
-	c.Load(t, i)
+	c.once(t, name, func() image.Image {
+		program := filepath.Join(t.TempDir(), "fortio")
+		root, err := moduleRoot()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := goBuild(filepath.Join(root, "tools"), program, "fortio.org/fortio"); err != nil {
+			t.Fatal(err)
+		}
+		i := image.Program(name, program)
+		i.Plain = true
+		return i
+	})
 	return name
 }
 
@@ -65,11 +73,13 @@ func (c *Cluster) Software(t testing.TB, name string) string {
 	harness.Need(t, s.program, s.Packages[0])
 	s.Name = fmt.Sprintf("localhost/%s:test", name)
 	s.Packages = append(s.Packages, "dash", "coreutils")
-	i, err := image.Debian(t.Context(), s.Software)
-	if err != nil {
-		t.Fatal(err)
-	}
-	c.Load(t, i)
+	c.once(t, s.Name, func() image.Image {
+		i, err := image.Debian(t.Context(), s.Software)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return i
+	})
 	return s.Name
 }
 
@@ -87,7 +97,7 @@ func software() map[string]packaged {
 			Packages: []string{"postgresql-15", "postgresql-client-15", "tzdata"},
 			Without:  []string{postgres + "/lib/bitcode", postgres + "/lib/llvmjit.so"}, // a compiler of 100 MB
 		}},
-		"mariadb": {"mariadbd", image.Software{Packages: []string{"mariadb-server", "mariadb-server-core", "mariadb-client-core", "mariadb-common"}}},
+		"mariadb": {"mariadbd", image.Software{Packages: []string{"mariadb-server-core", "mariadb-client-core", "mariadb-common"}}},
 		"redis":   {"redis-server", image.Software{Packages: []string{"redis-server", "redis-tools"}}},
 		"tools": {"curl", image.Software{
 			Packages: []string{"curl", "wrk", "postgresql-client-15", "mariadb-client-core", "redis-tools"},

@@ -1,6 +1,8 @@
 package plane
 
 import (
+	"fmt"
+
 	"github.com/leno-mesh/leno/test/cluster/node"
 )
 
@@ -38,6 +40,7 @@ func (p *Plane) everywhere(number int) []node.Daemon {
 			Args: []string{
 				p.kubernetes(), "kubelet", "--config=" + p.file(name+".kubelet.yaml"), p.config(name),
 				"--hostname-override=" + name, "--node-ip=" + p.Network.Node(number).Addr().String(),
+				"--node-labels=topology.kubernetes.io/region=machine,topology.kubernetes.io/zone=" + fmt.Sprintf("zone%d", number),
 			},
 		},
 		{

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"time"
 )
 
@@ -33,6 +34,24 @@ func (p *Plane) WaitReady(ctx context.Context) error {
 	for _, s := range steps {
 		if err := p.poll(ctx, client, s.path, s.good); err != nil {
 			return fmt.Errorf("waiting for %s: %w; the logs are in %s", s.what, err, p.LogDir())
+		}
+	}
+	return p.tellPodNetworks(ctx, client)
+}
+
+// tellPodNetworks writes into each node where its pods have their addresses, as
+// the controller does that gives out such ranges in most clusters. Here they
+// are fixed.
+func (p *Plane) tellPodNetworks(ctx context.Context, client *http.Client) error {
+	for i := 1; i <= p.Nodes; i++ {
+		patch := fmt.Sprintf(`{"spec":{"podCIDR":%[1]q,"podCIDRs":[%[1]q]}}`, p.Network.PodsOf(i))
+		req, err := http.NewRequestWithContext(ctx, http.MethodPatch, p.Server()+"/api/v1/nodes/"+NodeName(i), strings.NewReader(patch))
+		if err != nil {
+			return err
+		}
+		req.Header.Set("Content-Type", "application/merge-patch+json")
+		if _, err := do(client, req); err != nil {
+			return fmt.Errorf("telling %s its pods' network: %w", NodeName(i), err)
 		}
 	}
 	return nil
@@ -113,6 +132,10 @@ func (p *Plane) get(ctx context.Context, client *http.Client, path string) ([]by
 	if err != nil {
 		return nil, err
 	}
+	return do(client, req)
+}
+
+func do(client *http.Client, req *http.Request) ([]byte, error) {
 	resp, err := client.Do(req)
 	if err != nil {
 		return nil, err
@@ -120,7 +143,7 @@ func (p *Plane) get(ctx context.Context, client *http.Client, path string) ([]by
 	defer resp.Body.Close()
 	body, err := io.ReadAll(resp.Body)
 	if err == nil && resp.StatusCode != http.StatusOK {
-		err = fmt.Errorf("%s: %s", path, resp.Status)
+		err = fmt.Errorf("%s %s: %s", req.Method, req.URL.Path, resp.Status)
 	}
 	return body, err
 }

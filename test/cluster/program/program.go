@@ -99,7 +99,7 @@ func buildFlags(ctx context.Context, source string) ([]string, error) {
 		stamp += fmt.Sprintf(" -X %[1]s.gitVersion=%[2]s -X %[1]s.gitMajor=%[3]s -X %[1]s.gitMinor=%[4]s -X %[1]s.gitTreeState=clean",
 			pkg, version, parts[0], parts[1])
 	}
-	return []string{"-trimpath", "-ldflags", stamp}, nil
+	return []string{"-trimpath", "-buildvcs=false", "-ldflags", stamp}, nil
 }
 
 // state is a short hash of everything that decides what is built.
