@@ -12,7 +12,7 @@ const postgresPort = 5432
 
 func TestPostgreSQL(t *testing.T) {
 	pgbench, psql := harness.Need(t, "pgbench", "postgresql-contrib"), harness.Need(t, "psql", "postgresql-client")
-	ways(t, "db", postgresPort, func(t *testing.T, s *street) {
+	allWays(t, "db", postgresPort, func(t *testing.T, s *street) {
 		startPostgres(t, s.to)
 		for _, mode := range []string{"disable", "require"} { // the server's own TLS inside the mesh's
 			t.Run("sslmode "+mode, func(t *testing.T) {

@@ -16,7 +16,7 @@ const (
 func TestRedis(t *testing.T) {
 	redis, benchmark := harness.Need(t, "redis-server", "redis-server"), harness.Need(t, "redis-benchmark", "redis-tools")
 	cli := harness.Need(t, "redis-cli", "redis-tools")
-	ways(t, "redis", redisPort, func(t *testing.T, s *street) {
+	allWays(t, "redis", redisPort, func(t *testing.T, s *street) {
 		harness.Start(t, s.to, harness.Program{Name: "redis", UID: appUID, Dir: harness.Dir(t, appUID), Args: []string{
 			redis, "--bind", s.to.Addr.String(), "--port", fmt.Sprint(redisPort), "--save", "", "--protected-mode", "no",
 		}})
@@ -43,7 +43,7 @@ func TestRedis(t *testing.T) {
 
 func TestMemcached(t *testing.T) {
 	memcached := harness.Need(t, "memcached", "memcached")
-	ways(t, "cache", memcachedPort, func(t *testing.T, s *street) {
+	allWays(t, "cache", memcachedPort, func(t *testing.T, s *street) {
 		harness.Start(t, s.to, harness.Program{Name: "memcached", UID: appUID, Args: []string{
 			memcached, "-l", s.to.Addr.String(), "-p", fmt.Sprint(memcachedPort), "-U", "0", "-I", "8m",
 		}})

@@ -31,6 +31,42 @@ func ways(t *testing.T, service string, port uint16, test func(*testing.T, *stre
 	t.Run("redirected", func(t *testing.T) { test(t, redirected(t, service, port)) })
 }
 
+// allWays are the ways into the mesh, and those on which one side is not in it:
+// its proxy is nil.
+func allWays(t *testing.T, service string, port uint16, test func(*testing.T, *street)) {
+	ways(t, service, port, test)
+	t.Run("inbound", func(t *testing.T) { test(t, oneProxy(t, service, port, false)) })
+	t.Run("egress", func(t *testing.T) { test(t, oneProxy(t, service, port, true)) })
+}
+
+// oneProxy captures the traffic of one side, and the other is outside of the
+// mesh and its networks.
+func oneProxy(t *testing.T, service string, port uint16, client bool) *street {
+	t.Helper()
+	network := netns.New(t, "control", "meshed", "third", "outside")
+	s := &street{mesh: harness.NewMesh(t, harness.MeshConfig{
+		At: harness.On(network.Host("control")), Args: []string{"--networks", "10.77.0.0/30"},
+	})}
+	meshed, outside := harness.On(network.Host("meshed")), harness.On(network.Host("outside"))
+	if client {
+		s.from, s.to = meshed, outside
+		s.client = s.mesh.Start(harness.Sidecar{At: meshed, Name: "client"})
+	} else {
+		s.from, s.to = outside, meshed
+		s.server = s.mesh.Start(harness.Sidecar{At: meshed, Name: service, Services: []string{fmt.Sprintf("%s:%d", service, port)}})
+	}
+	s.address, s.unprotected = s.to.At(port), s.to.At(port)
+	return s
+}
+
+// first is the first proxy on the way.
+func (s *street) first() *harness.Proxy {
+	if s.client != nil {
+		return s.client
+	}
+	return s.server
+}
+
 // overUpstream gives the client a local port that leads to the service.
 func overUpstream(t *testing.T, service string, port uint16) *street {
 	t.Helper()
@@ -66,21 +102,25 @@ func (s *street) run(t *testing.T, args ...string) string {
 	return harness.MustRun(t, s.from, harness.Program{Name: args[0], Args: args})
 }
 
-// secured checks that what went over the street went through both proxies,
-// over a link, and that nothing was failed by Leno.
+// secured checks that what went over the street went through its proxies, over
+// a link where there are two, and that nothing was failed by Leno.
 func (s *street) secured(t *testing.T) {
 	t.Helper()
-	out, in := s.client.Metrics(), s.server.Metrics()
-	opened := "tcp_open_total"
-	if out.Sum("request_total") > 0 {
-		opened = "request_total"
-	}
-	if out.Sum(opened, "direction", "outbound", "tls", "true") == 0 || in.Sum(opened, "direction", "inbound", "tls", "true") == 0 {
-		t.Errorf("%s over TLS: outbound %v, inbound %v", opened, out.By(opened, "tls"), in.By(opened, "tls"))
-	}
-	for who, m := range map[string]harness.Metrics{"client": out, "server": in} {
+	tls := fmt.Sprint(s.client != nil && s.server != nil)
+	for direction, p := range map[string]*harness.Proxy{"outbound": s.client, "inbound": s.server} {
+		if p == nil {
+			continue
+		}
+		m := p.Metrics()
+		opened := "tcp_open_total"
+		if m.Sum("request_total") > 0 {
+			opened = "request_total"
+		}
+		if m.Sum(opened, "direction", direction, "tls", tls) == 0 {
+			t.Errorf("%s %s with TLS %s: by TLS %v", direction, opened, tls, m.By(opened, "tls"))
+		}
 		if f := m.By("leno_failures_total", "reason"); len(f) > 0 {
-			t.Errorf("failures at the %s's proxy: %v", who, f)
+			t.Errorf("failures at the proxy of %s: %v", p.Name, f)
 		}
 	}
 }
