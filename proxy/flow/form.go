@@ -16,6 +16,7 @@ type form struct {
 	names   string // "", "lower" or "index:Name,..."
 	reason  string
 	hasText bool // reason is told
+	said    bool // the field was there
 }
 
 func defaultForm() form { return form{version: HTTP11} }
@@ -84,6 +85,7 @@ func appendNames(dst []byte, fields []Field) []byte {
 // peer may have said it.
 func parseForm(s string) form {
 	f := defaultForm()
+	f.said = true
 	for pair := range strings.SplitSeq(s, ";") {
 		key, value, _ := strings.Cut(pair, "=")
 		switch key {
