@@ -1,12 +1,13 @@
 // Package ca owns the mesh's certificate authority: it signs workload
 // certificates with an issuer that a trust anchor vouches for.
 //
-// Where anchor and issuer come from is behind the Roots interface: Dir keeps
-// its own in a directory; files of somebody else, a Secret or SPIRE can take
-// its place.
+// Where anchor and issuer come from is behind the Roots interface. Dir keeps
+// its own in a directory. On Kubernetes they are in Secrets: kube/authority
+// reads those into a Live.
 package ca
 
 import (
+	"crypto"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -35,8 +36,9 @@ const (
 // Issuer signs leaves.
 type Issuer struct {
 	Certificate *x509.Certificate
-	Key         *ecdsa.PrivateKey
-	// Above are the issuer's issuers up to and with the anchor.
+	Key         crypto.Signer
+	// Above are the issuer's issuers up to and with the anchor; none when the
+	// issuer is the anchor itself.
 	Above []*x509.Certificate
 }
 
@@ -45,6 +47,9 @@ type Issuer struct {
 type Roots interface {
 	Bundle() mesh.Bundle
 	Issuer() (*Issuer, error)
+	// Changed gives a channel that is closed when bundle or issuer have
+	// changed since the call.
+	Changed() <-chan struct{}
 }
 
 // Config says what the authority signs with.
@@ -74,6 +79,28 @@ func New(cfg Config) (*CA, error) {
 
 // Bundle gives the current trust anchors.
 func (ca *CA) Bundle() mesh.Bundle { return ca.roots.Bundle() }
+
+// Changed is closed when bundle or issuer have changed since the call.
+func (ca *CA) Changed() <-chan struct{} { return ca.roots.Changed() }
+
+// Current says whether a chain is by the issuer of now.
+func (ca *CA) Current(chain []*x509.Certificate) (bool, error) {
+	issuer, err := ca.roots.Issuer()
+	if err != nil {
+		return false, err
+	}
+	return len(chain) > 1 && chain[1].Equal(issuer.Certificate), nil
+}
+
+// Anchored gives the chain of a certificate that Issue made, with the anchor
+// at its end: for those who know only the anchor's hash.
+func (ca *CA) Anchored(chain [][]byte) ([][]byte, error) {
+	issuer, err := ca.roots.Issuer()
+	if err != nil || len(issuer.Above) == 0 {
+		return chain, err
+	}
+	return append(chain, issuer.Above[len(issuer.Above)-1].Raw), nil
+}
 
 // Lifetime is how long the certificates of workloads live.
 func (ca *CA) Lifetime() time.Duration { return ca.lifetime }

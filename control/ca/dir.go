@@ -2,14 +2,11 @@ package ca
 
 import (
 	"crypto/ecdsa"
-	"crypto/rand"
 	"crypto/x509"
-	"crypto/x509/pkix"
 	"encoding/pem"
 	"errors"
 	"fmt"
 	"io/fs"
-	"net/url"
 	"os"
 	"path/filepath"
 	"sync"
@@ -17,12 +14,6 @@ import (
 
 	"github.com/leno-mesh/leno/identity"
 	"github.com/leno-mesh/leno/mesh"
-)
-
-// Lifetimes of the authority's own certificates.
-const (
-	anchorLifetime        = 10 * 365 * 24 * time.Hour
-	DefaultIssuerLifetime = 90 * 24 * time.Hour
 )
 
 const (
@@ -50,16 +41,11 @@ type DirConfig struct {
 // goes on: at worst it makes another issuer under the same anchor.
 type Dir struct {
 	cfg    DirConfig
-	anchor pair
+	anchor Pair
+	change signal
 
 	mu     sync.Mutex
-	issuer pair // guarded by mu
-}
-
-// pair is a key with its certificate.
-type pair struct {
-	key  *ecdsa.PrivateKey
-	cert *x509.Certificate
+	issuer Pair // guarded by mu
 }
 
 // OpenDir reads the directory, and makes what is not there: all of it on the
@@ -86,7 +72,7 @@ func OpenDir(cfg DirConfig) (*Dir, error) {
 
 // Bundle is the anchor.
 func (d *Dir) Bundle() mesh.Bundle {
-	return mesh.Bundle{TrustDomain: d.cfg.TrustDomain, Anchors: [][]byte{d.anchor.cert.Raw}}
+	return mesh.Bundle{TrustDomain: d.cfg.TrustDomain, Anchors: [][]byte{d.anchor.Certificate.Raw}}
 }
 
 // Issuer gives the issuer, and makes the next one when this one is past half
@@ -94,12 +80,12 @@ func (d *Dir) Bundle() mesh.Bundle {
 func (d *Dir) Issuer() (*Issuer, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if now := time.Now(); now.After(halfLife(d.issuer.cert)) {
-		if err := d.newIssuer(now); err != nil && now.After(d.issuer.cert.NotAfter) {
+	if now := time.Now(); now.After(d.issuer.HalfLife()) && d.issuer.Certificate.NotAfter.Before(d.anchor.Certificate.NotAfter) {
+		if err := d.newIssuer(now); err != nil && now.After(d.issuer.Certificate.NotAfter) {
 			return nil, err
 		}
 	}
-	return &Issuer{Certificate: d.issuer.cert, Key: d.issuer.key, Above: []*x509.Certificate{d.anchor.cert}}, nil
+	return &Issuer{Certificate: d.issuer.Certificate, Key: d.issuer.Key, Above: []*x509.Certificate{d.anchor.Certificate}}, nil
 }
 
 func (d *Dir) openAnchor() error {
@@ -110,7 +96,7 @@ func (d *Dir) openAnchor() error {
 		if _, err := os.Stat(filepath.Join(d.cfg.Path, issuerFile)); err == nil {
 			return fmt.Errorf("%s is missing; restore it from a backup, or remove the directory and join every workload again", filepath.Join(d.cfg.Path, anchorFile))
 		}
-		d.anchor, err = d.make("Leno trust anchor", anchorLifetime, time.Now(), nil)
+		d.anchor, err = NewAnchor(d.cfg.TrustDomain, time.Now())
 		if err != nil {
 			return err
 		}
@@ -119,8 +105,8 @@ func (d *Dir) openAnchor() error {
 	if err != nil {
 		return err
 	}
-	if !namesDomain(p.cert, d.cfg.TrustDomain) {
-		return fmt.Errorf("the trust anchor in %s is of trust domain %v, not %s; a trust domain cannot be changed in place", d.cfg.Path, p.cert.URIs, d.cfg.TrustDomain)
+	if !namesDomain(p.Certificate, d.cfg.TrustDomain) {
+		return fmt.Errorf("the trust anchor in %s is of trust domain %v, not %s; a trust domain cannot be changed in place", d.cfg.Path, p.Certificate.URIs, d.cfg.TrustDomain)
 	}
 	d.anchor = p
 	return nil
@@ -133,7 +119,7 @@ func (d *Dir) openIssuer() error {
 		return d.newIssuer(time.Now())
 	case err != nil:
 		return err
-	case p.cert.CheckSignatureFrom(d.anchor.cert) != nil:
+	case p.Certificate.CheckSignatureFrom(d.anchor.Certificate) != nil:
 		return d.newIssuer(time.Now())
 	}
 	d.issuer = p
@@ -143,7 +129,7 @@ func (d *Dir) openIssuer() error {
 // newIssuer makes an issuer, keeps it, and then uses it. Called with mu held,
 // or before d is shared.
 func (d *Dir) newIssuer(now time.Time) error {
-	p, err := d.make("Leno issuer", d.cfg.IssuerLifetime, now, &d.anchor)
+	p, err := NewIssuer(d.cfg.TrustDomain, d.anchor, d.cfg.IssuerLifetime, now)
 	if err != nil {
 		return err
 	}
@@ -151,91 +137,52 @@ func (d *Dir) newIssuer(now time.Time) error {
 		return err
 	}
 	d.issuer = p
+	d.change.tell()
 	return nil
 }
 
-// make signs an authority's certificate: by parent, or by itself.
-func (d *Dir) make(name string, life time.Duration, now time.Time, parent *pair) (pair, error) {
-	key, err := identity.NewKey()
-	if err != nil {
-		return pair{}, err
-	}
-	serial, err := newSerial()
-	if err != nil {
-		return pair{}, err
-	}
-	tmpl := &x509.Certificate{
-		SerialNumber: serial,
-		Subject:      pkix.Name{Organization: []string{"Leno"}, CommonName: name},
-		// An authority's SPIFFE ID is its trust domain (X509-SVID, 3.1).
-		URIs:      []*url.URL{{Scheme: "spiffe", Host: string(d.cfg.TrustDomain)}},
-		NotBefore: now.Add(-min(life/10, time.Hour)), NotAfter: now.Add(life),
-		IsCA: true, BasicConstraintsValid: true, MaxPathLen: 1,
-		KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageCRLSign,
-	}
-	by := pair{key: key, cert: tmpl}
-	if parent != nil {
-		by = *parent
-		tmpl.MaxPathLen, tmpl.MaxPathLenZero = 0, true
-		if by.cert.NotAfter.Before(tmpl.NotAfter) {
-			tmpl.NotAfter = by.cert.NotAfter
-		}
-	}
-	der, err := x509.CreateCertificate(rand.Reader, tmpl, by.cert, &key.PublicKey, by.key)
-	if err != nil {
-		return pair{}, err
-	}
-	cert, err := x509.ParseCertificate(der)
-	return pair{key: key, cert: cert}, err
-}
+// Changed is closed when a new issuer was made since the call.
+func (d *Dir) Changed() <-chan struct{} { return d.change.next() }
 
-func halfLife(c *x509.Certificate) time.Time {
-	return c.NotBefore.Add(c.NotAfter.Sub(c.NotBefore) / 2)
-}
-
-func namesDomain(c *x509.Certificate, td mesh.TrustDomain) bool {
-	return len(c.URIs) == 1 && c.URIs[0].Scheme == "spiffe" && c.URIs[0].Host == string(td)
-}
-
-func readPair(path string) (pair, error) {
+func readPair(path string) (Pair, error) {
 	b, err := identity.ReadPrivateFile(path, maxFile)
 	if err != nil {
-		return pair{}, err
+		return Pair{}, err
 	}
 	p, err := parsePair(b)
 	if err != nil {
-		return pair{}, fmt.Errorf("%s is damaged: %w; restore it from a backup", path, err)
+		return Pair{}, fmt.Errorf("%s is damaged: %w; restore it from a backup", path, err)
 	}
 	return p, nil
 }
 
-func parsePair(b []byte) (pair, error) {
+func parsePair(b []byte) (Pair, error) {
 	keyBlock, rest := pem.Decode(b)
 	certBlock, _ := pem.Decode(rest)
 	if keyBlock == nil || certBlock == nil {
-		return pair{}, errors.New("want a private key and a certificate in PEM form")
+		return Pair{}, errors.New("want a private key and a certificate in PEM form")
 	}
 	k, err := x509.ParsePKCS8PrivateKey(keyBlock.Bytes)
 	if err != nil {
-		return pair{}, err
+		return Pair{}, err
 	}
 	cert, err := x509.ParseCertificate(certBlock.Bytes)
 	if err != nil {
-		return pair{}, err
+		return Pair{}, err
 	}
 	key, ok := k.(*ecdsa.PrivateKey)
 	if !ok || !key.PublicKey.Equal(cert.PublicKey) {
-		return pair{}, errors.New("key and certificate do not belong together")
+		return Pair{}, errors.New("key and certificate do not belong together")
 	}
-	return pair{key: key, cert: cert}, nil
+	return Pair{Key: key, Certificate: cert}, nil
 }
 
-func writePair(path string, p pair) error {
-	key, err := x509.MarshalPKCS8PrivateKey(p.key)
+func writePair(path string, p Pair) error {
+	key, err := x509.MarshalPKCS8PrivateKey(p.Key)
 	if err != nil {
 		return err
 	}
 	out := pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: key})
-	out = append(out, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: p.cert.Raw})...)
+	out = append(out, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: p.Certificate.Raw})...)
 	return identity.WritePrivateFile(path, out)
 }
