@@ -1,6 +1,7 @@
 package identity
 
 import (
+	"bytes"
 	"context"
 	"crypto/ecdsa"
 	"crypto/tls"
@@ -18,9 +19,11 @@ import (
 type Request struct {
 	CSR []byte
 	// Token is set for a first certificate, Proof when the one we hold has
-	// expired. With neither, the certificate on the connection proves us.
-	Token string
-	Proof *Proof
+	// expired, KubernetesToken in a pod. With none of them, the certificate on
+	// the connection proves us.
+	Token           string
+	Proof           *Proof
+	KubernetesToken string
 	// Registration goes with the token, so that a workload which offers what
 	// its token does not allow is told before the token is spent.
 	Registration *mesh.Registration
@@ -46,6 +49,9 @@ type KeeperConfig struct {
 	Issue  IssueFunc
 	// Join is needed for the first certificate only.
 	Join *JoinFile
+	// Mounted takes its place in a pod, whose token is good for any number of
+	// certificates.
+	Mounted *Mounted
 	// Registration is what the workload will offer; sent when it joins.
 	Registration *mesh.Registration
 	// State keeps the certificate over a restart. Nil: in memory only.
@@ -62,6 +68,15 @@ type Keeper struct {
 	// joinKey is the key of a join under way, kept over attempts: the
 	// authority answers a repeated token only to the same key. Run's own.
 	joinKey *ecdsa.PrivateKey
+	// byToken says that the token is to be tried next, although there is a
+	// certificate. Run's own.
+	byToken bool
+	// mount is what the mounted bundle was when it was last looked at. Run's
+	// own.
+	mount string
+	// orphan is the certificate that was last seen to have lost its anchor.
+	// Run's own.
+	orphan *SVID
 
 	mu     sync.Mutex
 	status Status
@@ -82,12 +97,14 @@ func NewKeeper(cfg KeeperConfig) (*Keeper, error) {
 	}
 	k := &Keeper{cfg: cfg}
 	if cfg.State != nil {
-		if err := k.load(); err != nil {
+		if err := k.load(); err != nil && cfg.Mounted == nil {
 			return nil, err
+		} else if err != nil {
+			cfg.Log.Error("what was kept is not used, a new certificate takes its place", "error", err)
 		}
 	}
-	if cfg.Source.SVID() == nil && cfg.Join == nil {
-		return nil, errors.New("no certificate is kept and there is no join file; make one with: leno token create")
+	if cfg.Source.SVID() == nil && cfg.Join == nil && cfg.Mounted == nil {
+		return nil, errNoWayIn
 	}
 	return k, nil
 }
@@ -111,17 +128,18 @@ func (k *Keeper) load() error {
 	return nil
 }
 
-// Run keeps the certificate until ctx ends. It ends early only when the first
-// certificate is refused, since then nothing can get better by itself.
+// Run keeps the certificate until ctx ends. It ends early only when a join
+// token is refused, since then nothing can get better by itself.
 func (k *Keeper) Run(ctx context.Context) error {
 	failures := 0
 	for {
 		wait := k.untilRenewal(failures)
 		k.note(func(s *Status) { s.Next = time.Now().Add(wait) })
-		if !sleep(ctx, wait) {
+		if !k.pause(ctx, wait) {
 			return nil
 		}
 		err := k.renew(ctx)
+		k.byToken = err != nil && !k.byToken // each way gets its turn
 		k.note(func(s *Status) { s.LastError = err })
 		switch {
 		case err == nil:
@@ -131,7 +149,7 @@ func (k *Keeper) Run(ctx context.Context) error {
 			k.cfg.Log.Info("certificate received", "identity", v.ID, "workload", v.Workload, "expires", v.Expires())
 		case ctx.Err() != nil:
 			return nil
-		case k.cfg.Source.SVID() == nil && isRefused(err):
+		case k.cfg.Source.SVID() == nil && isRefused(err) && k.cfg.Mounted == nil:
 			return fmt.Errorf("join: %w", err)
 		default:
 			failures++
@@ -188,6 +206,9 @@ func (k *Keeper) checkAnswer(v *SVID, b mesh.Bundle) error {
 		}
 		return nil
 	}
+	if k.cfg.Mounted != nil {
+		return nil // the mounted anchors have vouched for who says this
+	}
 	if b.TrustDomain != k.cfg.Join.TrustDomain {
 		return fmt.Errorf("trust domain %s; the join file says %s", b.TrustDomain, k.cfg.Join.TrustDomain)
 	}
@@ -209,10 +230,11 @@ func (k *Keeper) adopt(v *SVID, b mesh.Bundle) error {
 	return nil
 }
 
-// request makes what proves us now: the certificate on the connection, an
-// expired certificate's key, or the token.
+// request makes what proves us now: the certificate on the connection, the key
+// of one that nobody takes any more, or the token.
 func (k *Keeper) request(now time.Time) (*ecdsa.PrivateKey, Request, error) {
 	src, old := k.cfg.Source, k.cfg.Source.SVID()
+	useless := old != nil && (old.Expired(now) || src.orphaned(old))
 	key, err := k.newKey(old == nil)
 	if err != nil {
 		return nil, Request{}, err
@@ -222,13 +244,15 @@ func (k *Keeper) request(now time.Time) (*ecdsa.PrivateKey, Request, error) {
 		return nil, Request{}, err
 	}
 	switch {
+	case k.cfg.Mounted != nil && (old == nil || useless || k.byToken):
+		req.KubernetesToken, req.TLS, err = k.cfg.Mounted.entrance(src.Bundle(), k.cfg.ALPN...)
 	case old == nil:
 		if !k.cfg.Join.Expires.IsZero() && now.After(k.cfg.Join.Expires) {
 			return nil, Request{}, &RefusedError{fmt.Errorf("the join file expired at %s; make a new one with: leno token create", k.cfg.Join.Expires.Format(time.RFC3339))}
 		}
 		req.Token, req.Registration = k.cfg.Join.Token, k.cfg.Registration
 		req.TLS = anchorTLS(k.cfg.Join.AnchorHash, k.cfg.Join.TrustDomain, k.cfg.ALPN...)
-	case old.Expired(now):
+	case useless:
 		req.Proof, err = NewProof(old, req.CSR, now)
 		req.TLS = src.anonymousTLS(k.server(), k.cfg.ALPN...)
 	default:
@@ -261,7 +285,11 @@ func (k *Keeper) server() Expect {
 func (k *Keeper) untilRenewal(failures int) time.Duration {
 	v := k.cfg.Source.SVID()
 	if failures > 0 {
-		return backoff(failures, v, time.Now(), rand.Float64())
+		d := backoff(failures, v, time.Now(), rand.Float64())
+		if v == nil && k.cfg.Mounted != nil {
+			d = min(d, backoffFirst) // a pod's containers wait for it
+		}
+		return d
 	}
 	if v == nil {
 		return 0
@@ -287,6 +315,10 @@ func renewAt(v *SVID, jitter float64) time.Time {
 const (
 	backoffMin = 200 * time.Millisecond
 	backoffMax = time.Minute
+	// backoffFirst is the longest wait for the first certificate of a pod.
+	backoffFirst = 5 * time.Second
+	// lookEvery is how often the mounted bundle is looked at.
+	lookEvery = 10 * time.Second
 )
 
 // backoff doubles with each failure, but never waits longer than a quarter of
@@ -299,22 +331,65 @@ func backoff(failures int, v *SVID, now time.Time, jitter float64) time.Duration
 	return d - time.Duration(jitter*float64(d)/2)
 }
 
+// pause waits until it is time, or until the certificate of now is of no more
+// use: nobody believes it any more, or the control plane may have another root
+// by now. It says whether ctx is still alive.
+func (k *Keeper) pause(ctx context.Context, d time.Duration) bool {
+	end := time.NewTimer(d)
+	defer end.Stop()
+	var look <-chan time.Time
+	if k.cfg.Mounted != nil {
+		tick := time.NewTicker(lookEvery + rand.N(lookEvery))
+		defer tick.Stop()
+		look = tick.C
+	}
+	for {
+		if d > 0 && (k.orphaned() || k.newAnchors()) {
+			return ctx.Err() == nil
+		}
+		select {
+		case <-ctx.Done():
+			return false
+		case <-end.C:
+			return true
+		case <-k.cfg.Source.rooted:
+		case <-look:
+		}
+	}
+}
+
+// orphaned says once, for each certificate, whether the anchors have left it.
+func (k *Keeper) orphaned() bool {
+	v := k.cfg.Source.SVID()
+	if v == k.orphan || !k.cfg.Source.orphaned(v) {
+		return false
+	}
+	k.orphan = v
+	return true
+}
+
+// newAnchors says once, for each state of the mounted bundle, whether it has
+// anchors that are not known. Then only the token can lead to a certificate of
+// the new root.
+func (k *Keeper) newAnchors() bool {
+	if k.cfg.Mounted == nil {
+		return false
+	}
+	known := k.cfg.Source.Bundle()
+	b, err := k.cfg.Mounted.Bundle()
+	if err != nil || known.TrustDomain == "" {
+		return false
+	}
+	was := k.mount
+	k.mount = string(bytes.Join(b.Anchors, nil))
+	if k.mount == was || len(strangers(b, known)) == 0 {
+		return false
+	}
+	k.byToken = true
+	return true
+}
+
 func isRefused(err error) bool {
 	var r *RefusedError
 	return errors.As(err, &r)
-}
-
-// sleep waits and says whether ctx is still alive.
-func sleep(ctx context.Context, d time.Duration) bool {
-	if d <= 0 {
-		return ctx.Err() == nil
-	}
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
 }

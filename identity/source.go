@@ -23,6 +23,9 @@ type Source struct {
 	svid  atomic.Pointer[SVID]
 	trust atomic.Pointer[trust]
 
+	// rooted has a token after the anchors changed; for the Keeper.
+	rooted chan struct{}
+
 	mu      sync.Mutex
 	ready   chan struct{} // closed under mu when both are there
 	isReady bool
@@ -39,7 +42,7 @@ type trust struct {
 
 // NewSource makes an empty Source: every handshake fails until Set and
 // SetBundle were called.
-func NewSource() *Source { return &Source{ready: make(chan struct{})} }
+func NewSource() *Source { return &Source{ready: make(chan struct{}), rooted: make(chan struct{}, 1)} }
 
 // Set puts a new certificate in place of the old one. Connections that exist
 // are not touched.
@@ -62,6 +65,10 @@ func (s *Source) SetBundle(b mesh.Bundle) error {
 		s.trust.Store(&trust{bundle: b, pool: pool, generation: 1})
 	case !sameBundle(old.bundle, b):
 		s.trust.Store(&trust{bundle: b, pool: pool, generation: old.generation + 1})
+		select {
+		case s.rooted <- struct{}{}:
+		default:
+		}
 	}
 	s.mu.Unlock()
 	s.markReady()
@@ -77,6 +84,21 @@ func (s *Source) Bundle() mesh.Bundle {
 		return t.bundle
 	}
 	return mesh.Bundle{}
+}
+
+// orphaned says whether nobody with the anchors of now believes a certificate
+// any more.
+func (s *Source) orphaned(v *SVID) bool {
+	t := s.trust.Load()
+	if v == nil || t == nil {
+		return false
+	}
+	err := verifyAnchored(v.Chain, t.pool, x509.ExtKeyUsageClientAuth)
+	if err == nil {
+		return false
+	}
+	kind, _ := explain(err)
+	return kind == UnknownAuthority
 }
 
 // Ready is closed once a certificate and a bundle are there.

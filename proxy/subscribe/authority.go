@@ -65,6 +65,8 @@ func issueRequest(r identity.Request) *gen.IssueRequest {
 	switch {
 	case r.Token != "":
 		m.Proof = &gen.IssueRequest_JoinToken{JoinToken: r.Token}
+	case r.KubernetesToken != "":
+		m.Proof = &gen.IssueRequest_KubernetesToken{KubernetesToken: r.KubernetesToken}
 	case r.Proof != nil:
 		m.Proof = &gen.IssueRequest_Renewal{Renewal: &gen.Renewal{
 			Chain: r.Proof.Chain, Signature: r.Proof.Signature, SignedAt: r.Proof.SignedAt.Unix(),
