@@ -156,10 +156,8 @@ func (i *inbound) plain(ctx context.Context, c *flow.Conn, to netip.AddrPort) {
 func (i *inbound) requests(ctx context.Context, c *flow.Conn, from *caller, port *ownPort) {
 	x := newInboundHTTP(i, c)
 	defer context.AfterFunc(ctx, x.relay.End)()
-	gone := func() { x.relay.Interrupt(flow.ClientGone) }
-	c.Seat.OnEnd(gone)
 	if st := streamOf(flow.ConnDuplex{Conn: c}); st != nil {
-		st.OnAbort(gone)
+		st.OnAbort(func() { x.relay.Interrupt(flow.ClientGone) })
 	}
 	for {
 		if err := x.caller.ReadRequest(&x.request); err != nil {

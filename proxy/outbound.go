@@ -68,7 +68,6 @@ func (o *outbound) requests(ctx context.Context, c *flow.Conn, fixed *destinatio
 	x := newOutboundHTTP(o, c, fixed)
 	defer x.release()
 	defer context.AfterFunc(ctx, x.relay.End)()
-	c.Seat.OnEnd(x.gone)
 	for {
 		if err := x.caller.ReadRequest(&x.request); err != nil {
 			x.unreadable(err)

@@ -47,9 +47,6 @@ func newOutboundHTTP(o *outbound, c *flow.Conn, fixed *destination) *outboundHTT
 	return x
 }
 
-// gone gives the request under way up, because its client went away.
-func (x *outboundHTTP) gone() { x.relay.Interrupt(flow.ClientGone) }
-
 func (x *outboundHTTP) release() {
 	if x.last != nil {
 		x.destinations.release(x.last)

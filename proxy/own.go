@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"context"
+	"fmt"
 	"net"
 	"net/netip"
 	"sync"
@@ -111,6 +112,24 @@ func (s *ownState) port(n uint16) *ownPort {
 func dialApp(ctx context.Context, to netip.AddrPort) (net.Conn, error) {
 	d := net.Dialer{Timeout: appConnectTimeout, LocalAddr: &net.TCPAddr{IP: to.Addr().AsSlice()}}
 	return d.DialContext(ctx, "tcp", to.String())
+}
+
+// Reach connects to the application at a port and closes the connection again:
+// for whoever asks whether it listens. Behind a redirect a connection from
+// outside would only show that the proxy does.
+func (p *Proxy) Reach(ctx context.Context, port uint16) error {
+	if p.core.ports[port] {
+		return fmt.Errorf("port %d is the proxy's own", port)
+	}
+	to := netip.AddrPortFrom(p.cfg.Inbound.Addr(), port)
+	if named := p.core.own.current.Load().port(port); named != nil {
+		to = named.Target
+	}
+	c, err := dialApp(ctx, to)
+	if err != nil {
+		return err
+	}
+	return c.Close()
 }
 
 // judge decides whether a caller may use a port, and counts the decision.

@@ -45,6 +45,8 @@ type Config struct {
 	// workload's clients.
 	Inbound  netip.AddrPort
 	Outbound []netip.AddrPort
+	// Addrs are further addresses of the workload, where links come too.
+	Addrs []netip.Addr
 	// Redirected says that connections to the listeners may have been
 	// captured, so that their original destination counts.
 	Redirected bool
@@ -127,7 +129,10 @@ func New(cfg Config) (*Proxy, error) {
 	p.core = &core{
 		log: cfg.Log, buffers: &flow.Buffers{Wide: cfg.WideBuffers}, metrics: cfg.Metrics, access: cfg.Access,
 		limits: cfg.Limits, grace: cfg.Grace, own: newOwn(), started: time.Now(), ports: ownPorts(cfg),
-		listens: map[netip.Addr]bool{cfg.Inbound.Addr(): true},
+		listens: make(map[netip.Addr]bool),
+	}
+	for _, a := range inboundListens(cfg) {
+		p.core.listens[a.Addr()] = true
 	}
 	p.core.inSeats.Max, p.core.outSeats.Max, p.core.waiting.Max = cfg.MaxConns, cfg.MaxConns, maxTold
 	sessions := tls.NewLRUClientSessionCache(1024)
@@ -151,7 +156,7 @@ func New(cfg Config) (*Proxy, error) {
 func (p *Proxy) buildOutbound() {
 	d := &destinations{
 		peers: p.peers, clock: p.core.clock, watch: p.cfg.Watch, unwatch: p.cfg.Unwatch,
-		m: make(map[mesh.Target]*destination), known: make(map[mesh.Target]bool), most: p.cfg.MaxDestinations,
+		m: make(map[mesh.Target]*destination), most: p.cfg.MaxDestinations,
 	}
 	d.counters = p.outboundCounters
 	p.outbound = &outbound{core: p.core, destinations: d, lookup: systemLookup}
@@ -217,6 +222,14 @@ func ownPorts(cfg Config) map[uint16]bool {
 	return ports
 }
 
+func inboundListens(cfg Config) []netip.AddrPort {
+	all := []netip.AddrPort{cfg.Inbound}
+	for _, a := range cfg.Addrs {
+		all = append(all, netip.AddrPortFrom(a, cfg.Inbound.Port()))
+	}
+	return all
+}
+
 // listen opens every listener.
 func (p *Proxy) listen() error {
 	add := func(at netip.AddrPort, what string, seats *flow.Seats, serve func(context.Context, *flow.Conn)) error {
@@ -229,10 +242,12 @@ func (p *Proxy) listen() error {
 		p.listeners = append(p.listeners, &accept.Listener{Listener: l, Serve: seated, Max: 2*p.cfg.MaxConns + maxTold})
 		return nil
 	}
-	if err := add(p.cfg.Inbound, "links", &p.core.inSeats, func(ctx context.Context, c *flow.Conn) {
-		p.inbound.connection(ctx, c, p.redirected(c.Conn))
-	}); err != nil {
-		return err
+	for _, at := range inboundListens(p.cfg) {
+		if err := add(at, "links", &p.core.inSeats, func(ctx context.Context, c *flow.Conn) {
+			p.inbound.connection(ctx, c, p.redirected(c.Conn))
+		}); err != nil {
+			return err
+		}
 	}
 	for _, at := range p.cfg.Outbound {
 		if err := add(at, "clients", &p.core.outSeats, func(ctx context.Context, c *flow.Conn) {
@@ -334,8 +349,6 @@ func (p *Proxy) tend(ctx context.Context) error {
 			p.outbound.destinations.tend(p.core.clock())
 			p.peers.Tend(now)
 			p.inbound.links.tend(now)
-			p.core.inSeats.Sweep()
-			p.core.outSeats.Sweep()
 		}
 	}
 }

@@ -28,10 +28,11 @@ func (l *list) Set(s string) error { *l = append(*l, s); return nil }
 
 type runFlags struct {
 	join, state, address, app, name, zone, level, clients string
+	mounted                                               string
 	outbound, services, upstreams, limits                 list
 	inboundPort, adminPort, conns, cores, uid             int
 	memory                                                int64
-	redirected                                            bool
+	redirected, kubernetes                                bool
 	drain                                                 time.Duration
 }
 
@@ -70,6 +71,8 @@ func (f *runFlags) parse(args []string) error {
 	fs.IntVar(&f.adminPort, "admin-port", sidecar.AdminPort, "port for /live, /ready and /metrics")
 	fs.StringVar(&f.name, "name", "", "name of this instance (default the host's name)")
 	fs.StringVar(&f.zone, "zone", "", "zone in which it runs")
+	fs.BoolVar(&f.kubernetes, "kubernetes", false, "run in a pod: the environment and mounted files say who this is and whom to ask")
+	fs.StringVar(&f.mounted, "mounted", mountedDir, "with --kubernetes: directory with token, bundle.pem, server and trust-domain")
 	fs.BoolVar(&f.redirected, "redirected", false, "traffic is captured by `leno-proxy init`: use original destinations")
 	fs.StringVar(&f.clients, "client-user", "", "user (name or number) whose connections are taken besides root's (default the user that starts the proxy; \"any\" for everybody; not checked with --redirected)")
 	fs.IntVar(&f.uid, "run-as", proxyUID, "user number to become when started as root; 0 stays root")
@@ -89,6 +92,11 @@ func (f *runFlags) parse(args []string) error {
 }
 
 func (f *runFlags) config() (cfg sidecar.Config, err error) {
+	if f.kubernetes {
+		if err := f.pod(); err != nil {
+			return cfg, err
+		}
+	}
 	cfg = sidecar.Config{
 		StateDir: f.state, Name: f.name, Zone: f.zone, Redirected: f.redirected, RunAs: f.uid,
 		Limits: map[string]int{}, MemoryLimit: f.memory, DrainTimeout: f.drain, LogLevel: f.level, Version: version,
@@ -109,6 +117,11 @@ func (f *runFlags) config() (cfg sidecar.Config, err error) {
 	}
 	if cfg.AdminPort, err = portFlag("--admin-port", f.adminPort); err != nil {
 		return cfg, err
+	}
+	if f.kubernetes {
+		if err := f.inPod(&cfg); err != nil {
+			return cfg, err
+		}
 	}
 	return cfg, errors.Join(f.lists(&cfg), f.users(&cfg))
 }

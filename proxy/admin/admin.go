@@ -1,5 +1,5 @@
 // Package admin is a proxy's own small HTTP server: whether it lives, whether
-// it is ready, its metrics, and, on loopback only, what it believes and the
+// it is ready, its metrics, whether the application listens, and, on loopback only, what it believes and the
 // level of its log.
 package admin
 
@@ -13,13 +13,14 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"strconv"
 	"time"
 )
 
 // Config says what the server shows.
 type Config struct {
-	// Listen is the workload's address; everybody may see what is served
-	// there.
+	// Listen is the workload's address, or an unspecified one for all of
+	// them; everybody may see what is served there.
 	Listen netip.AddrPort
 	// Ready gives what is missing, "" when nothing is.
 	Ready func() string
@@ -31,6 +32,9 @@ type Config struct {
 	Limits func() any
 	// Level is the level of the log; it can be set on loopback.
 	Level *slog.LevelVar
+	// Reach says whether the application listens on a port. Nil: nobody may
+	// ask.
+	Reach func(ctx context.Context, port uint16) error
 }
 
 // Server serves the admin pages.
@@ -38,16 +42,24 @@ type Server struct {
 	cfg      Config
 	listener net.Listener
 	http     *http.Server
+	probes   chan struct{} // has a token for each probe under way
 }
 
 // New opens the listener.
 func New(cfg Config) (*Server, error) {
-	l, err := net.Listen("tcp", cfg.Listen.String())
+	at := cfg.Listen.String()
+	if cfg.Listen.Addr().IsUnspecified() {
+		at = ":" + strconv.Itoa(int(cfg.Listen.Port())) // of both families, where there are two
+	}
+	l, err := net.Listen("tcp", at)
 	if err != nil {
 		return nil, fmt.Errorf("listen for admin pages: %w; is another proxy running at this address?", err)
 	}
-	s := &Server{cfg: cfg, listener: l}
+	s := &Server{cfg: cfg, listener: l, probes: make(chan struct{}, maxProbes)}
 	mux := http.NewServeMux()
+	if cfg.Reach != nil {
+		mux.HandleFunc("GET /probe/tcp/{port}", s.probe)
+	}
 	mux.HandleFunc("GET /live", s.live)
 	mux.HandleFunc("GET /ready", s.ready)
 	mux.HandleFunc("GET /metrics", s.metrics)

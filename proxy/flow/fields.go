@@ -88,11 +88,7 @@ func ours(name string) bool {
 	return strings.HasPrefix(name, "leno-") || strings.HasPrefix(name, "leno_")
 }
 
-var (
-	errNoWhere = errors.New("stream without leno-link")
-	// Two readers could take one or the other.
-	errTwice = errors.New("a field of Leno's own came twice")
-)
+var errNoWhere = errors.New("stream without leno-link")
 
 // FromFields fills in a request from the validated fields of a stream, and
 // gives its leno-link value. With end set the request has no body. Fields is
@@ -111,12 +107,10 @@ func (r *Request) FromFields(fields []Field, end bool) (where string, err error)
 			r.Authority = v.Value
 		case v.Name == ":path":
 			r.Path = v.Value
-		case v.Name == FieldLink && where == "":
+		case v.Name == FieldLink:
 			where = v.Value
-		case v.Name == FieldForm && !f.said:
+		case v.Name == FieldForm:
 			f = parseForm(v.Value)
-		case v.Name == FieldLink, v.Name == FieldForm:
-			return "", errTwice
 		case v.Name[0] == ':' || ours(v.Name):
 		case v.Name == "host": // told by :authority and the form
 		default:
@@ -166,14 +160,12 @@ func (r *Response) FromFields(fields []Field, end bool) error {
 		switch v := &fields[i]; {
 		case v.Name == ":status":
 			r.Status, _ = strconv.Atoi(v.Value)
-		case v.Name == FieldReason && r.Leno == "":
+		case v.Name == FieldReason:
 			r.Leno = v.Value
-		case v.Name == FieldAnswer && r.Answer == "":
+		case v.Name == FieldAnswer:
 			r.Answer = v.Value
-		case v.Name == FieldForm && !f.said:
+		case v.Name == FieldForm:
 			f = parseForm(v.Value)
-		case v.Name == FieldReason, v.Name == FieldAnswer, v.Name == FieldForm:
-			return errTwice
 		case v.Name[0] == ':' || ours(v.Name):
 		default:
 			if v.Name == "content-length" {

@@ -16,7 +16,6 @@ type form struct {
 	names   string // "", "lower" or "index:Name,..."
 	reason  string
 	hasText bool // reason is told
-	said    bool // the field was there
 }
 
 func defaultForm() form { return form{version: HTTP11} }
@@ -85,7 +84,6 @@ func appendNames(dst []byte, fields []Field) []byte {
 // peer may have said it.
 func parseForm(s string) form {
 	f := defaultForm()
-	f.said = true
 	for pair := range strings.SplitSeq(s, ";") {
 		key, value, _ := strings.Cut(pair, "=")
 		switch key {

@@ -25,12 +25,17 @@ const (
 type Config struct {
 	// Join is the join file; it may be nil when StateDir has a certificate.
 	Join *identity.JoinFile
+	// Mounted takes its place in a pod of Kubernetes. There the control plane
+	// knows from elsewhere what the workload offers.
+	Mounted *identity.Mounted
 	// StateDir keeps key, certificate and last snapshots. Empty: nothing is
 	// kept, and a restart needs a new join file.
 	StateDir string
 
 	// Address is the workload's own, at which inbound and admin listen.
-	Address                netip.Addr
+	Address netip.Addr
+	// Addresses are further ones, at which inbound listens too.
+	Addresses              []netip.Addr
 	InboundPort, AdminPort uint16
 	Outbound               []netip.AddrPort
 	Redirected             bool
@@ -64,13 +69,17 @@ func (c *Config) defaults() error {
 		}
 		c.Name = strings.ToLower(host)
 	}
-	if c.Join == nil && c.StateDir == "" {
+	if c.Join == nil && c.Mounted == nil && c.StateDir == "" {
 		return errors.New("neither --join-file nor --state-dir; a proxy needs one of them to know its control plane")
 	}
 	return nil
 }
 
+// registration is what the workload offers, nil where that is known.
 func (c *Config) registration() *mesh.Registration {
+	if c.Mounted != nil {
+		return nil
+	}
 	return &mesh.Registration{
 		Name: c.Name, Addr: c.Address, ProxyPort: c.InboundPort, AdminPort: c.AdminPort,
 		Zone: c.Zone, Services: c.Services,

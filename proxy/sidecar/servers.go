@@ -15,9 +15,12 @@ import (
 
 const serversFile = "servers.json"
 
-// servers gives the control plane's addresses: those of the join file, which
-// are kept for the time when it is gone, or else the kept ones.
+// servers gives the control plane's addresses: the mounted ones, those of the
+// join file, which are kept for the time when it is gone, or else the kept ones.
 func (s *Sidecar) servers() ([]string, error) {
+	if s.cfg.Mounted != nil {
+		return s.cfg.Mounted.Servers()
+	}
 	path := filepath.Join(s.cfg.StateDir, serversFile)
 	if s.cfg.Join != nil {
 		if s.cfg.StateDir == "" {

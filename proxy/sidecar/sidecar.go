@@ -76,8 +76,8 @@ func stageOf(code string) string { return flow.ParseReason(code).Row().Stage.Str
 func (s *Sidecar) buildProxy() (err error) {
 	l := &s.limits
 	s.proxy, err = proxy.New(proxy.Config{
-		Inbound:  netip.AddrPortFrom(s.cfg.Address, s.cfg.InboundPort),
-		Outbound: s.cfg.Outbound, Redirected: s.cfg.Redirected, Upstreams: s.cfg.Upstreams,
+		Inbound: netip.AddrPortFrom(s.cfg.Address, s.cfg.InboundPort),
+		Addrs:   s.cfg.Addresses, Outbound: s.cfg.Outbound, Redirected: s.cfg.Redirected, Upstreams: s.cfg.Upstreams,
 		OwnPorts: []uint16{s.cfg.AdminPort}, ClientUID: s.cfg.ClientUID,
 		Identity: s.source, Metrics: s.metrics, Log: s.log,
 		Link: l.Link(), Software: s.cfg.Version, Limits: l.HTTP1(), DrainTimeout: s.cfg.DrainTimeout,
@@ -91,12 +91,21 @@ func (s *Sidecar) buildProxy() (err error) {
 
 func (s *Sidecar) buildAdmin() (err error) {
 	s.admin, err = admin.New(admin.Config{
-		Listen: netip.AddrPortFrom(s.cfg.Address, s.cfg.AdminPort),
-		Ready:  s.missing, Metrics: s.metrics.WriteText, Level: s.level,
+		Listen: netip.AddrPortFrom(s.adminAddr(), s.cfg.AdminPort),
+		Ready:  s.Ready, Reach: s.proxy.Reach, Metrics: s.metrics.WriteText, Level: s.level,
 		Snapshot: func() any { return s.believes() },
 		Limits:   func() any { return limitsPage{s.limits, s.proxy.Spent()} },
 	})
 	return err
+}
+
+// adminAddr is the workload's address; in a pod every one, since a port-forward
+// comes by loopback and nobody else is there.
+func (s *Sidecar) adminAddr() netip.Addr {
+	if s.cfg.Mounted != nil {
+		return netip.IPv6Unspecified()
+	}
+	return s.cfg.Address
 }
 
 // buildControl makes what talks with the control plane.
@@ -113,7 +122,7 @@ func (s *Sidecar) buildControl() (err error) {
 	authority := subscribe.Authority{Servers: servers}
 	renewals := s.metrics.Certificate()
 	s.keeper, err = identity.NewKeeper(identity.KeeperConfig{
-		Source: s.source, Join: s.cfg.Join, State: s.state, ALPN: []string{alpn}, Log: s.log,
+		Source: s.source, Join: s.cfg.Join, Mounted: s.cfg.Mounted, State: s.state, ALPN: []string{alpn}, Log: s.log,
 		Registration: s.cfg.registration(),
 		Issue: func(ctx context.Context, r identity.Request) (identity.Answer, error) {
 			a, err := authority.Issue(ctx, r)
@@ -132,8 +141,10 @@ func (s *Sidecar) buildControl() (err error) {
 		TLS: func() *tls.Config { return s.source.ClientTLS(s.serverExpected(), alpn) },
 	})
 	if s.cfg.StateDir != "" {
-		if err := s.sub.Restore(); err != nil {
+		if err := s.sub.Restore(); err != nil && s.cfg.Mounted == nil {
 			return err
+		} else if err != nil {
+			s.log.Error("the last snapshots are not used, the control plane sends them again", "error", err)
 		}
 	}
 	s.pusher = telemetry.NewPusher(telemetry.PusherConfig{Registry: s.metrics, Push: s.sub.Push, Logger: s.log})
@@ -216,21 +227,6 @@ func ignoreCanceled(err error) error {
 	return err
 }
 
-// missing says what the proxy waits for before it is ready.
-func (s *Sidecar) missing() string {
-	select {
-	case <-s.source.Ready():
-	default:
-		return "a certificate from the control plane"
-	}
-	select {
-	case <-s.proxy.Ready():
-		return ""
-	default:
-		return "the first snapshot from the control plane"
-	}
-}
-
 func (s *Sidecar) usage() subscribe.Usage {
 	u := subscribe.Usage{}
 	u.RSS, u.CPU = telemetry.Usage()
@@ -256,9 +252,6 @@ func (s *Sidecar) believes() page {
 }
 
 var _ subscribe.Handler = (*proxy.Proxy)(nil)
-
-// Ready says what the proxy waits for, "" when for nothing.
-func (s *Sidecar) Ready() string { return s.missing() }
 
 // LogLevelDefault is quiet: what an operator must know, and no more.
 const LogLevelDefault = "warn"
