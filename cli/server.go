@@ -19,6 +19,7 @@ import (
 
 func newServerCmd(a *app) *cobra.Command {
 	var cfg server.Config
+	var k kubernetesFlags
 	var trustDomain, level string
 	var networks []string
 	var idle time.Duration
@@ -46,6 +47,9 @@ The operator's commands reach it over its socket, which only this user can open.
 				return &ExitError{Code: 2, Text: fmt.Sprintf("--log-level %q: want debug, info, warn or error", level)}
 			}
 			cfg.Log = slog.New(slog.NewTextHandler(a.Err, &slog.HandlerOptions{Level: lv}))
+			if k.on {
+				return k.serve(cmd.Context(), cfg)
+			}
 			s, err := server.New(cfg)
 			if err != nil {
 				return err
@@ -67,6 +71,7 @@ The operator's commands reach it over its socket, which only this user can open.
 	f.StringVar(&level, "log-level", "info", "debug, info, warn or error")
 	f.DurationVar(&idle, "stop-when-idle", 0, "stop so long after the last proxy left (default never)")
 	_ = cmd.MarkFlagRequired("data-dir")
+	k.add(cmd)
 	return cmd
 }
 

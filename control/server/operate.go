@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
 	"os"
 	"strconv"
 	"strings"
@@ -18,7 +19,6 @@ import (
 	"github.com/leno-mesh/leno/control/operator"
 	"github.com/leno-mesh/leno/control/publish"
 	"github.com/leno-mesh/leno/control/registry"
-	"github.com/leno-mesh/leno/identity"
 	"github.com/leno-mesh/leno/mesh"
 )
 
@@ -28,32 +28,49 @@ const maxOperatorBody = 1 << 20
 // the operator reads.
 type page func(*http.Request) (any, error)
 
-// serveOperator serves the operator's socket.
+// serveOperator serves the operator's socket, or port.
 func (s *Server) serveOperator(ctx context.Context) error {
 	mux := http.NewServeMux()
 	for pattern, p := range map[string]page{
-		"GET /leno/v1/status":            s.status,
-		"POST /leno/v1/tokens":           s.createToken,
-		"GET /leno/v1/tokens":            s.listTokens,
-		"DELETE /leno/v1/tokens/{id}":    s.revokeToken,
-		"DELETE /leno/v1/workloads/{id}": s.revokeWorkload,
-		"GET /leno/v1/proxies":           s.listProxies,
-		"GET /leno/v1/endpoints":         s.listEndpoints,
-		"GET /leno/v1/identities":        s.listIdentities,
-		"GET /leno/v1/checks":            s.listChecks,
-		"POST /leno/v1/shutdown":         s.askShutdown,
+		"GET /leno/v1/status":     s.status,
+		"GET /leno/v1/proxies":    s.listProxies,
+		"GET /leno/v1/endpoints":  s.listEndpoints,
+		"GET /leno/v1/identities": s.listIdentities,
+		"GET /leno/v1/checks":     s.listChecks,
+		"POST /leno/v1/shutdown":  s.askShutdown,
 	} {
+		mux.Handle(pattern, p)
+	}
+	for pattern, p := range s.tokenPages() {
 		mux.Handle(pattern, p)
 	}
 	mux.Handle("/", s.store.Handler())
 	srv := &http.Server{
-		Handler: mux, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 30 * time.Second, WriteTimeout: time.Minute,
+		Handler: notFromBrowsers(mux), ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 30 * time.Second, WriteTimeout: time.Minute,
 		ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
 	}
 	if err := serve(ctx, srv, s.operator, time.Second); err != nil {
-		return fmt.Errorf("operator's socket: %w", err)
+		return fmt.Errorf("operator's interface: %w", err)
 	}
 	return nil
+}
+
+// notFromBrowsers refuses pages of other sites that a browser on the
+// operator's machine was tricked into asking, where the interface is on a port:
+// who asks by another's name has had that name pointed here.
+func notFromBrowsers(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		host := r.Host
+		if h, _, err := net.SplitHostPort(host); err == nil {
+			host = h
+		}
+		_, err := netip.ParseAddr(strings.Trim(host, "[]"))
+		if known := err == nil || host == "localhost" || host == "leno"; !known || r.Header.Get("Origin") != "" {
+			http.Error(w, "only for the operator's own programs", http.StatusForbidden)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
 }
 
 // ServeHTTP writes the value as JSON, or the error as text.
@@ -86,93 +103,6 @@ func (s *Server) status(*http.Request) (any, error) {
 	}, nil
 }
 
-func (s *Server) createToken(r *http.Request) (any, error) {
-	var q operator.TokenRequest
-	d := json.NewDecoder(r.Body)
-	d.DisallowUnknownFields()
-	if err := d.Decode(&q); err != nil {
-		return nil, &badRequest{err}
-	}
-	g := registry.Grant{Namespace: q.Namespace, ServiceAccount: q.ServiceAccount}
-	for _, text := range q.Services {
-		n, err := registry.ParseService(text)
-		if err != nil {
-			return nil, &badRequest{err}
-		}
-		g.Services = append(g.Services, n)
-	}
-	servers := q.Servers
-	if len(servers) == 0 {
-		servers = s.addresses()
-	}
-	secret, t, err := s.registry.CreateToken(g, time.Duration(q.TTLSeconds)*time.Second)
-	if err != nil {
-		return nil, err
-	}
-	s.log.Info("token created", "token", t.ID, "namespace", g.Namespace, "service_account", g.ServiceAccount)
-	bundle := s.ca.Bundle()
-	return operator.TokenAnswer{ID: t.ID, JoinFile: &identity.JoinFile{
-		Version: 1, Servers: servers, TrustDomain: bundle.TrustDomain, AnchorHash: identity.HashAnchor(bundle.Anchors[0]),
-		Token: secret, Expires: t.Expires, Namespace: g.Namespace, ServiceAccount: g.ServiceAccount, Services: texts(g.Services),
-	}}, nil
-}
-
-func texts(services []registry.Service) []string {
-	out := make([]string, len(services))
-	for i, n := range services {
-		out[i] = n.String()
-	}
-	return out
-}
-
-// addresses are where proxies can reach this server.
-func (s *Server) addresses() []string {
-	if len(s.cfg.Advertise) > 0 {
-		return s.cfg.Advertise
-	}
-	a, ok := s.Addr().(*net.TCPAddr)
-	if !ok || !a.IP.IsUnspecified() {
-		return []string{s.Addr().String()}
-	}
-	port := strconv.Itoa(a.Port)
-	var out []string
-	if all, err := net.InterfaceAddrs(); err == nil {
-		for _, i := range all {
-			if n, ok := i.(*net.IPNet); ok && n.IP.IsGlobalUnicast() {
-				out = append(out, net.JoinHostPort(n.IP.String(), port))
-			}
-		}
-	}
-	return append(out, net.JoinHostPort("127.0.0.1", port))
-}
-
-func (s *Server) listTokens(*http.Request) (any, error) {
-	all, err := s.registry.Tokens()
-	out := make([]operator.Token, 0, len(all))
-	now := time.Now()
-	for _, t := range all {
-		out = append(out, operator.Token{
-			ID: t.ID, Namespace: t.Namespace, ServiceAccount: t.ServiceAccount, Services: texts(t.Services),
-			Status: t.Status(now), Created: t.Created, Expires: t.Expires, Workload: string(t.Workload),
-		})
-	}
-	return out, err
-}
-
-func (s *Server) revokeToken(r *http.Request) (any, error) {
-	return struct{}{}, s.registry.RevokeToken(r.PathValue("id"))
-}
-
-func (s *Server) revokeWorkload(r *http.Request) (any, error) {
-	w := mesh.WorkloadID(r.PathValue("id"))
-	err := s.registry.Revoke(r.Context(), w)
-	if err == nil {
-		s.publisher.Cut(w)
-		s.store.Forget(w)
-	}
-	return struct{}{}, err
-}
-
 func (s *Server) askShutdown(*http.Request) (any, error) {
 	select {
 	case s.shutdown <- struct{}{}:
@@ -188,8 +118,9 @@ func (s *Server) listProxies(*http.Request) (any, error) {
 		streams[p.Workload] = p
 	}
 	out := []operator.Proxy{}
-	for _, w := range s.catalog.View().Workloads() {
-		p := describe(w)
+	ix := s.catalog.View()
+	for _, w := range ix.Workloads() {
+		p := describe(ix, w)
 		if st, ok := streams[w.ID]; ok {
 			addStream(&p, st)
 		}
@@ -198,13 +129,13 @@ func (s *Server) listProxies(*http.Request) (any, error) {
 	return out, nil
 }
 
-func describe(w *catalog.Workload) operator.Proxy {
+func describe(ix *catalog.Index, w *catalog.Workload) operator.Proxy {
 	p := operator.Proxy{
 		Workload: string(w.ID), Name: w.Registration.Name, Namespace: w.Namespace, ServiceAccount: w.ServiceAccount,
 		Identity: string(w.Identity), Addr: w.Registration.Addr.String(), Zone: w.Registration.Zone,
 		Services: []string{}, State: w.State.String(), Owner: w.Owner, Labels: w.Registration.Labels,
 	}
-	r := reporterOf(w)
+	r := reporterOf(ix, w)
 	p.Title = r.Title()
 	for _, n := range w.Registration.Services {
 		p.Services = append(p.Services, n.Service+":"+strconv.Itoa(int(n.Port)))

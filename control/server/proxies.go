@@ -2,12 +2,14 @@ package server
 
 import (
 	"context"
+	"crypto/ecdsa"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/http"
-	"sync"
+	"slices"
 	"time"
 
 	"connectrpc.com/connect"
@@ -58,16 +60,28 @@ func (s *Server) serveProxies(ctx context.Context) error {
 // authority answers requests for certificates.
 type authority struct{ *Server }
 
-// Issue proves who asks, by a join token, by the certificate on the
-// connection, or by a signature with the key of one that has expired, and
-// signs a certificate for the key in the request.
+// books know the workloads of this mesh. Outside Kubernetes they are written
+// as workloads join; on Kubernetes the cluster is the book.
+type books interface {
+	// prove says whom a request for a certificate is from. The key in its CSR
+	// was shown to be the sender's.
+	prove(ctx context.Context, m *gen.IssueRequest, key *ecdsa.PublicKey) (ca.Subject, error)
+	// connected is asked when a proxy says hello on a stream. The registration
+	// may be nil.
+	connected(p publish.Peer, r *mesh.Registration) error
+	disconnected(w mesh.WorkloadID)
+	// leaving is told when a proxy has begun to drain.
+	leaving(w mesh.WorkloadID)
+}
+
+// Issue finds out who asks and signs a certificate for the key in the request.
 func (a authority) Issue(ctx context.Context, req *connect.Request[gen.IssueRequest]) (*connect.Response[gen.IssueResponse], error) {
 	m := req.Msg
-	w, err := a.prove(ctx, m)
+	who, err := a.subject(ctx, m)
 	if err != nil {
 		return nil, a.refuse(ctx, err)
 	}
-	chain, err := a.ca.Issue(m.GetCsr(), ca.Subject{Identity: w.Identity, Workload: w.ID})
+	chain, err := a.ca.Issue(m.GetCsr(), who)
 	if err != nil {
 		return nil, a.refuse(ctx, err)
 	}
@@ -76,60 +90,22 @@ func (a authority) Issue(ctx context.Context, req *connect.Request[gen.IssueRequ
 		return nil, a.refuse(ctx, err)
 	}
 	return connect.NewResponse(&gen.IssueResponse{
-		Chain: chain, Bundle: wire.BundleMessage(a.ca.Bundle()), WorkloadId: string(w.ID), NotAfter: leaf.NotAfter.Unix(),
+		Chain: chain, Bundle: wire.BundleMessage(a.ca.Bundle()), WorkloadId: string(who.Workload), NotAfter: leaf.NotAfter.Unix(),
 	}), nil
 }
 
-func (a authority) prove(ctx context.Context, m *gen.IssueRequest) (*registry.Workload, error) {
+func (a authority) subject(ctx context.Context, m *gen.IssueRequest) (ca.Subject, error) {
 	key, err := ca.ReadCSR(m.GetCsr())
 	if err != nil {
-		return nil, connect.NewError(connect.CodeInvalidArgument, err)
+		return ca.Subject{}, connect.NewError(connect.CodeInvalidArgument, err)
 	}
-	spki, err := x509.MarshalPKIXPublicKey(key)
-	if err != nil {
-		return nil, err
+	who, err := a.books.prove(ctx, m, key)
+	if err == nil && who.Identity == identity.ServerIdentity(a.cfg.TrustDomain) {
+		// Its holder could speak to every proxy as the control plane.
+		return ca.Subject{}, connect.NewError(connect.CodePermissionDenied,
+			fmt.Errorf("%s is the control plane's own identity; use another service account", who.Identity))
 	}
-	next := identity.HashKey(spki)
-	end := time.Now().Add(a.ca.Lifetime())
-	switch p := m.GetProof().(type) {
-	case *gen.IssueRequest_JoinToken:
-		reg, err := wire.DecodeRegistration(m.GetRegistration())
-		if err != nil {
-			return nil, connect.NewError(connect.CodeInvalidArgument, err)
-		}
-		return a.registry.Join(p.JoinToken, next, reg, end)
-	case *gen.IssueRequest_Renewal:
-		return a.renewExpired(m.GetCsr(), p.Renewal, next, end)
-	case *gen.IssueRequest_KubernetesToken:
-		return nil, connect.NewError(connect.CodeUnimplemented, errors.New("this control plane does not run on Kubernetes; join with a token: leno token create"))
-	}
-	peer, ok := publish.PeerFrom(ctx)
-	if !ok {
-		return nil, connect.NewError(connect.CodeUnauthenticated, errors.New("no join token and no valid certificate; join with a token: leno token create"))
-	}
-	return a.registry.Renew(registry.Renewal{
-		Workload: peer.Workload, Identity: peer.Identity, Next: next, End: end,
-		Proven: identity.HashKey(peer.Chain[0].RawSubjectPublicKeyInfo),
-	})
-}
-
-// renewExpired takes a signature by the registered key in place of a
-// certificate that has ended.
-func (a authority) renewExpired(csr []byte, m *gen.Renewal, next identity.KeyHash, end time.Time) (*registry.Workload, error) {
-	p := identity.Proof{Chain: m.GetChain(), Signature: m.GetSignature(), SignedAt: time.Unix(m.GetSignedAt(), 0)}
-	leaf, err := p.Verify(csr, time.Now())
-	if err != nil {
-		return nil, connect.NewError(connect.CodePermissionDenied, err)
-	}
-	// The names in the old certificate only find the record; what lets the
-	// workload in is that the key is the registered one.
-	id, workload, err := identity.Peer(tls.ConnectionState{PeerCertificates: []*x509.Certificate{leaf}})
-	if err != nil {
-		return nil, connect.NewError(connect.CodePermissionDenied, err)
-	}
-	return a.registry.Renew(registry.Renewal{
-		Workload: workload, Identity: id, Next: next, End: end, Proven: identity.HashKey(leaf.RawSubjectPublicKeyInfo),
-	})
+	return who, err
 }
 
 // refuse tells a considered no from a failure of ours, and logs both once.
@@ -139,11 +115,15 @@ func (s *Server) refuse(ctx context.Context, err error) error {
 		peer = string(p.Workload)
 	}
 	var no *registry.Refusal
+	var refused *identity.RefusedError
 	var coded *connect.Error
 	switch {
 	case errors.As(err, &no):
 		s.log.Warn("refused", "workload", peer, "error", err)
 		return connect.NewError(connect.CodePermissionDenied, err)
+	case errors.As(err, &refused): // its own words speak to the other side
+		s.log.Warn("refused", "workload", peer, "error", refused.Err)
+		return connect.NewError(connect.CodePermissionDenied, refused.Err)
 	case errors.As(err, &coded):
 		s.log.Warn("refused", "workload", peer, "error", err)
 		return err
@@ -152,59 +132,9 @@ func (s *Server) refuse(ctx context.Context, err error) error {
 	return connect.NewError(connect.CodeInternal, errors.New("the control plane failed to issue a certificate; its log says why"))
 }
 
-// sessions are the registry's sessions of the workloads that are connected.
-type sessions struct {
-	mu sync.Mutex
-	m  map[mesh.WorkloadID]*registry.Session // guarded by mu
-}
-
-func (s *sessions) put(w mesh.WorkloadID, n *registry.Session) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.m == nil {
-		s.m = make(map[mesh.WorkloadID]*registry.Session)
-	}
-	s.m[w] = n
-}
-
-func (s *sessions) get(w mesh.WorkloadID) *registry.Session {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.m[w]
-}
-
-func (s *sessions) take(w mesh.WorkloadID) *registry.Session {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	n := s.m[w]
-	delete(s.m, w)
-	return n
-}
-
-// connected begins a workload's lease.
-func (s *Server) connected(p publish.Peer, reg *mesh.Registration) error {
-	n, err := s.registry.Connect(context.Background(), p.Workload, p.Identity, reg)
-	if err != nil {
-		return s.refuse(publish.WithPeer(context.Background(), p), err)
-	}
-	s.sessions.put(p.Workload, n)
-	return nil
-}
-
-func (s *Server) disconnected(w mesh.WorkloadID) {
-	if n := s.sessions.take(w); n != nil {
-		if err := n.Close(context.Background()); err != nil && !errors.Is(err, context.Canceled) {
-			s.log.Debug("the end of a stream was not registered", "workload", w, "error", err)
-		}
-	}
-}
-
-func (s *Server) leaving(w mesh.WorkloadID) {
-	if n := s.sessions.get(w); n != nil {
-		if err := n.Drain(context.Background()); err != nil {
-			s.log.Debug("a drain was not registered", "workload", w, "error", err)
-		}
-	}
+func isRefused(err error) bool {
+	var r *identity.RefusedError
+	return errors.As(err, &r)
 }
 
 // reporter says who pushes metrics: its certificate and its registration,
@@ -214,22 +144,37 @@ func (s *Server) reporter(ctx context.Context) (store.Reporter, bool) {
 	if !ok {
 		return store.Reporter{}, false
 	}
-	w := s.catalog.View().Workload(p.Workload)
+	ix := s.catalog.View()
+	w := ix.Workload(p.Workload)
 	if w == nil { // not registered, or revoked since its certificate was issued
 		return store.Reporter{}, false
 	}
 	parts := p.Identity.Parts()
-	r := reporterOf(w)
+	r := reporterOf(ix, w)
 	r.Namespace, r.ServiceAccount = parts.Namespace, parts.ServiceAccount
 	return r, true
 }
 
-func reporterOf(w *catalog.Workload) store.Reporter {
+func reporterOf(ix *catalog.Index, w *catalog.Workload) store.Reporter {
 	r := store.Reporter{
 		Workload: w.ID, Namespace: w.Namespace, ServiceAccount: w.ServiceAccount, Name: w.Registration.Name, Owner: w.Owner,
 	}
-	for _, n := range w.Offers() {
+	for _, n := range servicesOf(ix, w) {
 		r.Services = append(r.Services, n.Name)
 	}
 	return r
+}
+
+// servicesOf gives the services that a workload is part of: those that it
+// registered, and those that list it.
+func servicesOf(ix *catalog.Index, w *catalog.Workload) []mesh.ServiceName {
+	all := w.Offers()
+	for _, a := range w.Addresses() {
+		for _, slice := range ix.SlicesAt(a) {
+			if !slices.Contains(all, slice.Service) {
+				all = append(all, slice.Service)
+			}
+		}
+	}
+	return all
 }

@@ -1,5 +1,6 @@
 // Package server puts the control plane together: one process with one port
-// for proxies and one unix socket for the operator.
+// for proxies, and one unix socket for the operator, or on Kubernetes one port
+// on loopback.
 package server
 
 import (
@@ -49,7 +50,8 @@ type Config struct {
 	TrustDomain mesh.TrustDomain
 	// ClusterDomain is the end of long service names.
 	ClusterDomain string
-	// Networks are the mesh's own; none means the private and loopback ones.
+	// Networks are the mesh's own; none means the private and loopback ones,
+	// or what the doors say where there is a Prove.
 	Networks []netip.Prefix
 	// CertificateLifetime is that of workloads, 24 h.
 	CertificateLifetime time.Duration
@@ -57,6 +59,30 @@ type Config struct {
 	Lease   time.Duration
 	Version string
 	Log     *slog.Logger
+
+	// Roots are the certificate authority's; nil means one in DataDir.
+	Roots ca.Roots
+	// Doors are further ways in for configuration and workloads.
+	Doors []Door
+	// Prove is set on Kubernetes: pods prove themselves by their tokens, and
+	// which pods there are the doors say. There is no registry then, and what
+	// DataDir holds may be lost.
+	Prove Prover
+	// Operator is "IP:PORT" on loopback for the operator, in place of Socket.
+	Operator string
+}
+
+// Door is a way for configuration and workloads to come in.
+type Door struct {
+	// Name is the one under which it syncs.
+	Name string
+	// Open makes it. Its Run is called beside that of the catalog.
+	Open func(*catalog.Catalog) Runner
+}
+
+// Runner is a part of the control plane that runs until ctx ends.
+type Runner interface {
+	Run(ctx context.Context) error
 }
 
 // DefaultNetworks are the private, shared, link-local and loopback networks.
@@ -87,7 +113,7 @@ func (c *Config) defaults() error {
 	if c.ClusterDomain == "" {
 		c.ClusterDomain = DefaultClusterDomain
 	}
-	if len(c.Networks) == 0 {
+	if len(c.Networks) == 0 && c.Prove == nil {
 		c.Networks = DefaultNetworks()
 	}
 	if c.Log == nil {
@@ -102,14 +128,14 @@ type Server struct {
 	log       *slog.Logger
 	started   time.Time
 	source    *identity.Source
-	roots     *ca.Dir
 	ca        *ca.CA
 	catalog   *catalog.Catalog
-	registry  *registry.Registry
+	registry  *registry.Registry // nil on Kubernetes
+	books     books
 	files     *file.Door // nil without a directory
+	doors     []Runner
 	publisher *publish.Publisher
 	store     *store.Store
-	sessions  sessions
 	proxies   net.Listener
 	operator  net.Listener
 	shutdown  chan struct{}
@@ -137,11 +163,13 @@ func New(cfg Config) (*Server, error) {
 }
 
 func (s *Server) openAuthority() (err error) {
-	s.roots, err = ca.OpenDir(ca.DirConfig{Path: filepath.Join(s.cfg.DataDir, "ca"), TrustDomain: s.cfg.TrustDomain})
-	if err != nil {
-		return err
+	roots := s.cfg.Roots
+	if roots == nil {
+		if roots, err = ca.OpenDir(ca.DirConfig{Path: filepath.Join(s.cfg.DataDir, "ca"), TrustDomain: s.cfg.TrustDomain}); err != nil {
+			return err
+		}
 	}
-	if s.ca, err = ca.New(ca.Config{Roots: s.roots, Lifetime: s.cfg.CertificateLifetime}); err != nil {
+	if s.ca, err = ca.New(ca.Config{Roots: roots, Lifetime: s.cfg.CertificateLifetime}); err != nil {
 		return err
 	}
 	if err := s.source.SetBundle(s.ca.Bundle()); err != nil {
@@ -151,29 +179,49 @@ func (s *Server) openAuthority() (err error) {
 }
 
 // openCatalog opens the doors and the index that they lead to.
-func (s *Server) openCatalog() (err error) {
+func (s *Server) openCatalog() error {
+	cfg := catalog.Config{
+		Settings: catalog.Settings{TrustDomain: s.cfg.TrustDomain, ClusterDomain: s.cfg.ClusterDomain, Networks: s.cfg.Networks},
+		// Without books to continue from, a later start has the larger epoch.
+		Start: mesh.Version{Epoch: uint64(s.started.UnixMilli())},
+	}
 	late := &lateCatalog{}
-	s.registry, err = registry.Open(registry.Config{
-		Path: filepath.Join(s.cfg.DataDir, "registry.db"), TrustDomain: s.cfg.TrustDomain,
-		Catalog: late, Lease: s.cfg.Lease, Log: s.log,
-	})
-	if err != nil {
+	if s.cfg.Prove != nil {
+		s.books = cluster{s}
+	} else if err := s.openRegistry(late, &cfg); err != nil {
 		return err
 	}
-	doors := []string{registry.Door}
 	if s.cfg.ConfigDir != "" {
-		doors = append(doors, file.DoorName)
+		cfg.Doors = append(cfg.Doors, file.DoorName)
 	}
-	s.catalog = catalog.New(catalog.Config{
-		Settings: catalog.Settings{TrustDomain: s.cfg.TrustDomain, ClusterDomain: s.cfg.ClusterDomain, Networks: s.cfg.Networks},
-		Doors:    doors, Start: s.registry.Start(),
-	})
+	for _, d := range s.cfg.Doors {
+		cfg.Doors = append(cfg.Doors, d.Name)
+	}
+	s.catalog = catalog.New(cfg)
 	late.Catalog = s.catalog
+	for _, d := range s.cfg.Doors {
+		s.doors = append(s.doors, d.Open(s.catalog))
+	}
 	if s.cfg.ConfigDir != "" {
 		s.files = file.New(file.Config{
 			Dir: s.cfg.ConfigDir, Catalog: s.catalog, Log: s.log, Keep: filepath.Join(s.cfg.DataDir, "files.kept"),
 		})
+		s.doors = append(s.doors, s.files)
 	}
+	return nil
+}
+
+func (s *Server) openRegistry(into registry.Catalog, cfg *catalog.Config) (err error) {
+	s.registry, err = registry.Open(registry.Config{
+		Path: filepath.Join(s.cfg.DataDir, "registry.db"), TrustDomain: s.cfg.TrustDomain,
+		Catalog: into, Lease: s.cfg.Lease, Log: s.log,
+	})
+	if err != nil {
+		return err
+	}
+	s.books = &joined{Server: s}
+	s.doors = append(s.doors, s.registry)
+	cfg.Doors, cfg.Start = append(cfg.Doors, registry.Door), s.registry.Start()
 	return nil
 }
 
@@ -190,7 +238,7 @@ func (s *Server) openStore() (err error) {
 
 func (s *Server) openPublisher() error {
 	s.publisher = publish.New(publish.Config{
-		Catalog: s.catalog, Connected: s.connected, Disconnected: s.disconnected, Draining: s.leaving, Log: s.log,
+		Catalog: s.catalog, Connected: s.books.connected, Disconnected: s.books.disconnected, Draining: s.books.leaving, Log: s.log,
 	})
 	return s.publisher.SetBundle(s.ca.Bundle())
 }
@@ -199,8 +247,34 @@ func (s *Server) listen() (err error) {
 	if s.proxies, err = net.Listen("tcp", s.cfg.Listen); err != nil {
 		return fmt.Errorf("listen for proxies: %w; is another server running? choose a port with --listen", err)
 	}
-	s.operator, err = listenUnix(s.cfg.Socket)
-	return err
+	if s.cfg.Operator == "" {
+		s.operator, err = listenUnix(s.cfg.Socket)
+		return err
+	}
+	if at, err := netip.ParseAddrPort(s.cfg.Operator); err != nil || !at.Addr().IsLoopback() {
+		return fmt.Errorf("operator's address %q: want a loopback IP:PORT; who can connect there may do everything", s.cfg.Operator)
+	}
+	if s.operator, err = net.Listen("tcp", s.cfg.Operator); err != nil {
+		return fmt.Errorf("listen for the operator: %w", err)
+	}
+	return nil
+}
+
+// OperatorAddr is where the operator comes.
+func (s *Server) OperatorAddr() net.Addr { return s.operator.Addr() }
+
+// Waiting says what the server waits for before it can serve new proxies, ""
+// when for nothing.
+func (s *Server) Waiting() string {
+	select {
+	case <-s.catalog.Synced():
+	default:
+		return "the first complete listing of every door"
+	}
+	if v := s.source.SVID(); v.Expired(time.Now()) {
+		return "a certificate of its own; the last one ended at " + v.Expires().Format(time.RFC3339)
+	}
+	return ""
 }
 
 // Addr is where proxies come.
@@ -214,9 +288,8 @@ func (s *Server) Run(ctx context.Context) error {
 	defer stop()
 	group, gctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return notCanceled(s.catalog.Run(gctx)) })
-	group.Go(func() error { return notCanceled(s.registry.Run(gctx)) })
-	if s.files != nil {
-		group.Go(func() error { return notCanceled(s.files.Run(gctx)) })
+	for _, d := range s.doors {
+		group.Go(func() error { return notCanceled(d.Run(gctx)) })
 	}
 	group.Go(func() error { return notCanceled(s.publisher.Run(gctx)) })
 	group.Go(func() error { return notCanceled(s.store.Run(gctx)) })

@@ -54,6 +54,13 @@ func (l *logs) String() string {
 
 func start(t *testing.T, cfg server.Config) *plane {
 	t.Helper()
+	p, _ := startAt(t, cfg)
+	return p
+}
+
+// startAt also gives the address for proxies.
+func startAt(t *testing.T, cfg server.Config) (*plane, string) {
+	t.Helper()
 	if cfg.DataDir == "" {
 		cfg.DataDir = t.TempDir()
 	}
@@ -67,7 +74,9 @@ func start(t *testing.T, cfg server.Config) *plane {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- s.Run(ctx) }()
-	c := operator.NewClient(filepath.Join(cfg.DataDir, "leno.sock"))
+	c := operator.NewClientOver(operator.Way{Place: "the test's server", Dial: func(ctx context.Context) (net.Conn, error) {
+		return (&net.Dialer{}).DialContext(ctx, s.OperatorAddr().Network(), s.OperatorAddr().String())
+	}})
 	stopped := false
 	p := &plane{Client: c, log: all, stop: func() {
 		if stopped {
@@ -81,7 +90,7 @@ func start(t *testing.T, cfg server.Config) *plane {
 		c.Close()
 	}}
 	t.Cleanup(p.stop)
-	return p
+	return p, s.Addr().String()
 }
 
 // join runs a sidecar in this process with a token of its own.
