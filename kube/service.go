@@ -18,6 +18,9 @@ func serviceChange(s *corev1.Service) catalog.Change {
 			Type: string(s.Spec.Type), ExternalName: s.Spec.ExternalName,
 		},
 	}
+	if p := s.Spec.InternalTrafficPolicy; p != nil {
+		out.Spec.InternalTrafficPolicy = string(*p)
+	}
 	for _, p := range s.Spec.Ports {
 		out.Spec.Ports = append(out.Spec.Ports, schema.ServicePort{
 			Name: p.Name, Protocol: string(p.Protocol), AppProtocol: deref(p.AppProtocol), Port: p.Port,
@@ -59,10 +62,18 @@ func sliceChange(s *discoveryv1.EndpointSlice) catalog.Change {
 
 func endpoint(e *discoveryv1.Endpoint) schema.Endpoint {
 	out := schema.Endpoint{
-		Addresses: e.Addresses, Hostname: deref(e.Hostname), Zone: deref(e.Zone),
+		Addresses: e.Addresses, Hostname: deref(e.Hostname), Zone: deref(e.Zone), NodeName: deref(e.NodeName),
 		Conditions: schema.Conditions{
 			Ready: e.Conditions.Ready, Serving: e.Conditions.Serving, Terminating: e.Conditions.Terminating,
 		},
+	}
+	if h := e.Hints; h != nil {
+		for _, z := range h.ForZones {
+			out.Hints.ForZones = append(out.Hints.ForZones, schema.PlaceHint{Name: z.Name})
+		}
+		for _, n := range h.ForNodes {
+			out.Hints.ForNodes = append(out.Hints.ForNodes, schema.PlaceHint{Name: n.Name})
+		}
 	}
 	if e.TargetRef != nil && e.TargetRef.Kind == "Pod" {
 		out.TargetRef.Name = e.TargetRef.Name

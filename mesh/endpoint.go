@@ -67,6 +67,12 @@ type Endpoint struct {
 	Zone string
 	// State says whether it takes new requests.
 	State EndpointState
+	// Near are the places whose callers the endpoint is meant for, as words
+	// with a space between: "zone/a node/n1". Empty: callers everywhere.
+	Near string
+	// Only says that callers on other nodes must not use it. Without it Near is a
+	// preference, see [Nearest].
+	Only bool
 }
 
 // Meshed says whether the endpoint has a proxy, so that calls to it must go

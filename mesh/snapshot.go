@@ -23,6 +23,7 @@ type Inbound struct {
 	Name          string // how people call the instance
 	Namespace     string
 	Zone          string
+	Node          string // the machine, where that matters, or ""
 	ClusterDomain string // "cluster.local"
 	// Networks are the mesh's own: an unknown destination inside them may be
 	// meshed and is never passed in plain text.

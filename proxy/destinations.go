@@ -66,8 +66,9 @@ type destinations struct {
 	clock    func() time.Duration
 	most     int // how many there may be
 
-	mu sync.Mutex
-	m  map[mesh.Target]*destination // guarded by mu
+	mu    sync.Mutex
+	m     map[mesh.Target]*destination // guarded by mu
+	place mesh.Place                   // guarded by mu; this workload's
 }
 
 var errTooManyDestinations = errors.New("this proxy watches as many destinations as it may")
@@ -120,7 +121,7 @@ func (d *destination) await(ctx context.Context) (*resolved, error) {
 // be built is refused, and the old answer stays.
 func (s *destinations) apply(m *mesh.Destination) error {
 	s.mu.Lock()
-	d := s.m[m.Target]
+	d, place := s.m[m.Target], s.place
 	s.mu.Unlock()
 	if d == nil {
 		return nil // nobody wants it any more
@@ -140,7 +141,7 @@ func (s *destinations) apply(m *mesh.Destination) error {
 		next.sets[i] = set
 	}
 	for i, set := range next.sets {
-		set.Update(s.clock(), m.Sets[i].Endpoints)
+		set.Update(s.clock(), mesh.Nearest(m.Sets[i].Endpoints, place))
 	}
 	d.current.Store(next)
 	d.waiting.updated()
@@ -150,6 +151,27 @@ func (s *destinations) apply(m *mesh.Destination) error {
 		d.early.Store(0) // what was remembered may not hold for the new answer
 	}
 	return nil
+}
+
+// move takes this workload's place, which decides which endpoints are near. It
+// is known before the first destination and hardly ever another one later.
+func (s *destinations) move(to mesh.Place) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.place == to {
+		return
+	}
+	s.place = to
+	for _, d := range s.m {
+		r := d.current.Load()
+		if r == nil {
+			continue
+		}
+		for i, set := range r.sets {
+			set.Update(s.clock(), mesh.Nearest(r.Sets[i].Endpoints, to))
+		}
+		d.waiting.updated()
+	}
 }
 
 func (s *destinations) resolved(m *mesh.Destination, table *route.Table) *resolved {

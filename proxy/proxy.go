@@ -369,6 +369,7 @@ func (p *Proxy) Inbound(m *mesh.Inbound) error {
 		return err
 	}
 	p.inbound.links.enforce(p.core.own.current.Load())
+	p.outbound.destinations.move(mesh.Place{Zone: m.Zone, Node: m.Node})
 	return nil
 }
 

@@ -9,7 +9,11 @@ import (
 	"github.com/leno-mesh/leno/mesh"
 )
 
-const typeExternalName = "ExternalName"
+// Words of a Service.
+const (
+	typeExternalName = "ExternalName"
+	trafficLocal     = "Local"
+)
 
 // Service is a v1 Service. Its selector selects nothing here: outside
 // Kubernetes its endpoints are the workloads that registered it and those of
@@ -29,8 +33,10 @@ type ServiceSpec struct {
 	Type       string        `yaml:"type"`
 	// ExternalName is what the service stands for when it is of that type.
 	ExternalName string `yaml:"externalName"`
+	// InternalTrafficPolicy Local is for callers on the endpoint's node only.
+	InternalTrafficPolicy string `yaml:"internalTrafficPolicy"`
 
-	_ ignored `yaml:"selector,sessionAffinity,sessionAffinityConfig,ipFamilies,ipFamilyPolicy,internalTrafficPolicy,externalTrafficPolicy,trafficDistribution,externalIPs,loadBalancerIP,loadBalancerClass,loadBalancerSourceRanges,allocateLoadBalancerNodePorts,healthCheckNodePort,publishNotReadyAddresses"`
+	_ ignored `yaml:"selector,sessionAffinity,sessionAffinityConfig,ipFamilies,ipFamilyPolicy,externalTrafficPolicy,trafficDistribution,externalIPs,loadBalancerIP,loadBalancerClass,loadBalancerSourceRanges,allocateLoadBalancerNodePorts,healthCheckNodePort,publishNotReadyAddresses"`
 }
 
 // ServicePort is one port of a Service. Leno carries TCP; ports of other
@@ -55,6 +61,7 @@ func (s *Service) check(c *checker) {
 		}
 		return
 	}
+	c.oneOf("spec.internalTrafficPolicy", s.Spec.InternalTrafficPolicy, "Cluster", trafficLocal)
 	if len(s.Spec.Ports) == 0 {
 		c.wrong("spec.ports", "is missing: name at least one port")
 	}
@@ -100,6 +107,7 @@ func (s *Service) Change() catalog.Change {
 		out.Alias = s.alias()
 		return catalog.PutService{Service: out}
 	}
+	out.NodeLocal = s.Spec.InternalTrafficPolicy == trafficLocal
 	for _, a := range append([]string{s.Spec.ClusterIP}, s.Spec.ClusterIPs...) {
 		if addr, err := netip.ParseAddr(a); err == nil && !slices.Contains(out.Addrs, addr.Unmap()) {
 			out.Addrs = append(out.Addrs, addr.Unmap())

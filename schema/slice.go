@@ -3,6 +3,8 @@ package schema
 import (
 	"cmp"
 	"net/netip"
+	"slices"
+	"strings"
 
 	"github.com/leno-mesh/leno/control/catalog"
 	"github.com/leno-mesh/leno/mesh"
@@ -28,9 +30,22 @@ type Endpoint struct {
 	Conditions Conditions `yaml:"conditions"`
 	Hostname   string     `yaml:"hostname"`
 	Zone       string     `yaml:"zone"`
+	NodeName   string     `yaml:"nodeName"`
 	TargetRef  TargetRef  `yaml:"targetRef"`
+	Hints      Hints      `yaml:"hints"`
 
-	_ ignored `yaml:"nodeName,hints,deprecatedTopology"`
+	_ ignored `yaml:"deprecatedTopology"`
+}
+
+// Hints name the places whose callers an endpoint is meant for.
+type Hints struct {
+	ForZones []PlaceHint `yaml:"forZones"`
+	ForNodes []PlaceHint `yaml:"forNodes"`
+}
+
+// PlaceHint is a zone or a node.
+type PlaceHint struct {
+	Name string `yaml:"name"`
 }
 
 // Conditions say whether an endpoint takes requests. What is not given is as
@@ -129,10 +144,25 @@ func (s *EndpointSlice) Change() catalog.Change {
 			Name:    cmp.Or(e.TargetRef.Name, e.Hostname),
 			Zone:    e.Zone,
 			State:   state,
+			Near:    e.Hints.near(),
+			Node:    e.NodeName,
 			Unready: !serves,
 		})
 	}
 	return catalog.PutEndpointSlice{Slice: out}
+}
+
+// near writes the hints as the words of mesh.Endpoint.
+func (h Hints) near() string {
+	var words []string
+	for _, n := range h.ForNodes {
+		words = append(words, mesh.NearNode(n.Name))
+	}
+	for _, z := range h.ForZones {
+		words = append(words, mesh.NearZone(z.Name))
+	}
+	slices.Sort(words)
+	return strings.Join(words, " ")
 }
 
 func (c Conditions) state() (state mesh.EndpointState, serves bool) {

@@ -24,6 +24,7 @@ func DecodeInbound(body []byte) (*mesh.Inbound, error) {
 		Name:          c.name("name", m.GetName()),
 		Namespace:     c.name("namespace", m.GetNamespace()),
 		Zone:          c.name("zone", m.GetZone()),
+		Node:          c.name("node", m.GetNode()),
 		ClusterDomain: c.name("cluster domain", m.GetClusterDomain()),
 	}
 	if c.count("networks", len(m.GetNetworks()), maxNetworks) {

@@ -22,6 +22,7 @@ func EncodeInbound(in *mesh.Inbound) ([]byte, error) {
 		Name:          in.Name,
 		Namespace:     in.Namespace,
 		Zone:          in.Zone,
+		Node:          in.Node,
 		ClusterDomain: in.ClusterDomain,
 	}
 	for _, p := range in.Networks {
@@ -152,5 +153,7 @@ func encodeEndpoint(e *mesh.Endpoint) ([]byte, error) {
 		Name:     e.Name,
 		Zone:     e.Zone,
 		State:    uint32(e.State),
+		Near:     e.Near,
+		Only:     e.Only,
 	})
 }

@@ -58,6 +58,8 @@ func endpoint(t *rapid.T) mesh.Endpoint {
 		Name:     label(t),
 		Zone:     label(t),
 		State:    mesh.EndpointState(rapid.IntRange(0, 2).Draw(t, "state")),
+		Near:     label(t),
+		Only:     rapid.Bool().Draw(t, "only"),
 	}
 }
 
@@ -71,7 +73,7 @@ func target(t *rapid.T) mesh.Target {
 func inbound(t *rapid.T) *mesh.Inbound {
 	return &mesh.Inbound{
 		Workload: mesh.WorkloadID(label(t)), Identity: identity(t), Name: label(t), Namespace: label(t),
-		Zone: label(t), ClusterDomain: label(t),
+		Zone: label(t), Node: label(t), ClusterDomain: label(t),
 		Networks: slice(t, 3, func(t *rapid.T) netip.Prefix {
 			a := addr(t)
 			return netip.PrefixFrom(a, rapid.IntRange(0, a.BitLen()).Draw(t, "bits"))

@@ -59,6 +59,8 @@ func decodeEndpoint(body []byte) (mesh.Endpoint, error) {
 		Name:     c.name("name", m.GetName()),
 		Zone:     c.name("zone", m.GetZone()),
 		State:    endpointState(m.GetState()),
+		Near:     c.text("near", m.GetNear(), maxText),
+		Only:     m.GetOnly(),
 	}
 	if c.err != nil {
 		return mesh.Endpoint{}, fmt.Errorf("endpoint: %w", c.err)

@@ -32,6 +32,8 @@ type Service struct {
 	// those of its endpoints. Kubernetes calls them cluster IPs.
 	Addrs []netip.Addr
 	Ports []ServicePort
+	// NodeLocal services are reached at endpoints on the caller's node only.
+	NodeLocal bool
 	// Alias is another name for which this one stands (externalName), in lower
 	// case and without a last dot. Such a service has no endpoints of its own.
 	Alias string
@@ -69,6 +71,10 @@ type SliceEndpoint struct {
 	Name  string
 	Zone  string
 	State mesh.EndpointState
+	// Near and Node are where callers should be, and where it is: see
+	// mesh.Endpoint.
+	Near string
+	Node string
 	// Unready endpoints get no requests. They are listed all the same: the
 	// policies of the service hold for them.
 	Unready bool

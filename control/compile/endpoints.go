@@ -63,7 +63,7 @@ func allDetect(ps []mesh.Protocol) bool {
 // workloadHints gives what the workloads behind a declared port say about it.
 func workloadHints(ix *catalog.Index, name mesh.ServiceName, port uint16) []mesh.Protocol {
 	var said []mesh.Protocol
-	for _, t := range targets(ix, name, port) {
+	for _, t := range targets(ix, ix.Service(name), port) {
 		for _, se := range t.slice.Endpoints {
 			if w := owner(ix, se.Addr, t.port); w != nil {
 				said = append(said, w.Hint(t.port))
@@ -122,8 +122,9 @@ func registeredEndpoints(ix *catalog.Index, name mesh.ServiceName, port uint16) 
 
 func listedEndpoints(ix *catalog.Index, name mesh.ServiceName, port uint16) []mesh.Endpoint {
 	var es []mesh.Endpoint
-	for _, t := range targets(ix, name, port) {
-		es = append(es, sliceEndpoints(ix, t.slice, t.port)...)
+	svc := ix.Service(name)
+	for _, t := range targets(ix, svc, port) {
+		es = append(es, sliceEndpoints(ix, t.slice, t.port, svc.NodeLocal)...)
 	}
 	return es
 }
@@ -134,9 +135,8 @@ type sliceTarget struct {
 	port  uint16
 }
 
-// targets gives where a declared service's port leads.
-func targets(ix *catalog.Index, name mesh.ServiceName, port uint16) (ts []sliceTarget) {
-	svc := ix.Service(name)
+// targets gives where a declared service's port leads; svc may be nil.
+func targets(ix *catalog.Index, svc *catalog.Service, port uint16) (ts []sliceTarget) {
 	if svc == nil {
 		return nil
 	}
@@ -144,7 +144,7 @@ func targets(ix *catalog.Index, name mesh.ServiceName, port uint16) (ts []sliceT
 		if p.Port != port {
 			continue
 		}
-		for _, sl := range ix.SlicesOf(name) {
+		for _, sl := range ix.SlicesOf(svc.Name) {
 			for _, sp := range sl.Ports {
 				if sp.Name == p.Name {
 					ts = append(ts, sliceTarget{sl, sp.Port})
@@ -155,7 +155,7 @@ func targets(ix *catalog.Index, name mesh.ServiceName, port uint16) (ts []sliceT
 	return ts
 }
 
-func sliceEndpoints(ix *catalog.Index, sl *catalog.EndpointSlice, port uint16) []mesh.Endpoint {
+func sliceEndpoints(ix *catalog.Index, sl *catalog.EndpointSlice, port uint16, nodeLocal bool) []mesh.Endpoint {
 	es := make([]mesh.Endpoint, 0, len(sl.Endpoints))
 	for _, se := range sl.Endpoints {
 		e := mesh.Endpoint{Addr: netip.AddrPortFrom(se.Addr, port), Name: se.Name, Zone: se.Zone, State: se.State}
@@ -166,6 +166,10 @@ func sliceEndpoints(ix *catalog.Index, sl *catalog.EndpointSlice, port uint16) [
 			e = endpointOf(w, e.Addr)
 			e.State = max(e.State, se.State) // the worse of both
 			e.Zone = cmp.Or(e.Zone, se.Zone)
+		}
+		e.Near = se.Near
+		if nodeLocal && se.Node != "" {
+			e.Near, e.Only = mesh.NearNode(se.Node), true
 		}
 		es = append(es, e)
 	}

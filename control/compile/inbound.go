@@ -27,6 +27,7 @@ func Inbound(ix *catalog.Index, id mesh.WorkloadID) (*mesh.Inbound, bool) {
 		Name:          w.Registration.Name,
 		Namespace:     w.Namespace,
 		Zone:          w.Registration.Zone,
+		Node:          w.Node,
 		ClusterDomain: s.ClusterDomain,
 		Networks:      s.Networks,
 		Ports:         inboundPorts(ix, w),

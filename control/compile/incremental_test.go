@@ -151,14 +151,15 @@ func drawChange(t *rapid.T) catalog.Change {
 		}
 		return catalog.PutService{Service: catalog.Service{
 			Name: name, Addrs: []netip.Addr{pick(t, propAddrs)},
-			Ports: []catalog.ServicePort{{Name: "p", Port: pick(t, propPorts), Protocol: drawProtocol(t)}},
+			Ports:     []catalog.ServicePort{{Name: "p", Port: pick(t, propPorts), Protocol: drawProtocol(t)}},
+			NodeLocal: rapid.Bool().Draw(t, "node local"),
 		}}
 	case 6:
 		return catalog.PutEndpointSlice{Slice: catalog.EndpointSlice{
 			Key: key, Service: mesh.ServiceName{Namespace: key.Namespace, Name: pick(t, propNames)},
 			Ports: []catalog.SlicePort{{Name: "p", Port: pick(t, propPorts), Protocol: drawProtocol(t)}},
 			Endpoints: []catalog.SliceEndpoint{
-				{Addr: pick(t, propAddrs), Name: pick(t, propNames)},
+				{Addr: pick(t, propAddrs), Name: pick(t, propNames), Node: pick(t, propNames), Near: "zone/a"},
 				{Addr: pick(t, propAddrs), Name: pick(t, propNames), Unready: rapid.Bool().Draw(t, "unready")},
 			},
 		}}

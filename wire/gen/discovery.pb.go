@@ -1627,7 +1627,8 @@ type Inbound struct {
 	Ports         []*Port                `protobuf:"bytes,8,rep,name=ports,proto3" json:"ports,omitempty"`
 	// others holds for every port that is not in ports; its number is 0. Without
 	// it only those in ports may be called.
-	Others        *Port `protobuf:"bytes,9,opt,name=others,proto3" json:"others,omitempty"`
+	Others        *Port  `protobuf:"bytes,9,opt,name=others,proto3" json:"others,omitempty"`
+	Node          string `protobuf:"bytes,10,opt,name=node,proto3" json:"node,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1723,6 +1724,13 @@ func (x *Inbound) GetOthers() *Port {
 		return x.Others
 	}
 	return nil
+}
+
+func (x *Inbound) GetNode() string {
+	if x != nil {
+		return x.Node
+	}
+	return ""
 }
 
 type Port struct {
@@ -2498,14 +2506,18 @@ func (x *EndpointDelta) GetRemoved() []string {
 }
 
 type Endpoint struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Addr          *AddrPort              `protobuf:"bytes,1,opt,name=addr,proto3" json:"addr,omitempty"`
-	Proxy         *AddrPort              `protobuf:"bytes,2,opt,name=proxy,proto3" json:"proxy,omitempty"`
-	Identity      string                 `protobuf:"bytes,3,opt,name=identity,proto3" json:"identity,omitempty"`
-	Workload      string                 `protobuf:"bytes,4,opt,name=workload,proto3" json:"workload,omitempty"`
-	Name          string                 `protobuf:"bytes,5,opt,name=name,proto3" json:"name,omitempty"`
-	Zone          string                 `protobuf:"bytes,6,opt,name=zone,proto3" json:"zone,omitempty"`
-	State         uint32                 `protobuf:"varint,7,opt,name=state,proto3" json:"state,omitempty"`
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	Addr     *AddrPort              `protobuf:"bytes,1,opt,name=addr,proto3" json:"addr,omitempty"`
+	Proxy    *AddrPort              `protobuf:"bytes,2,opt,name=proxy,proto3" json:"proxy,omitempty"`
+	Identity string                 `protobuf:"bytes,3,opt,name=identity,proto3" json:"identity,omitempty"`
+	Workload string                 `protobuf:"bytes,4,opt,name=workload,proto3" json:"workload,omitempty"`
+	Name     string                 `protobuf:"bytes,5,opt,name=name,proto3" json:"name,omitempty"`
+	Zone     string                 `protobuf:"bytes,6,opt,name=zone,proto3" json:"zone,omitempty"`
+	State    uint32                 `protobuf:"varint,7,opt,name=state,proto3" json:"state,omitempty"`
+	// near are the places whose callers it is meant for: "zone/a node/n1".
+	Near string `protobuf:"bytes,8,opt,name=near,proto3" json:"near,omitempty"`
+	// only: callers elsewhere must not use it.
+	Only          bool `protobuf:"varint,9,opt,name=only,proto3" json:"only,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2587,6 +2599,20 @@ func (x *Endpoint) GetState() uint32 {
 		return x.State
 	}
 	return 0
+}
+
+func (x *Endpoint) GetNear() string {
+	if x != nil {
+		return x.Near
+	}
+	return ""
+}
+
+func (x *Endpoint) GetOnly() bool {
+	if x != nil {
+		return x.Only
+	}
+	return false
 }
 
 // SavedState is what a proxy keeps in its state directory.
@@ -2874,7 +2900,7 @@ const file_leno_v1_discovery_proto_rawDesc = "" +
 	"\x06Target\x12\x12\n" +
 	"\x04host\x18\x01 \x01(\tR\x04host\x12\x12\n" +
 	"\x04addr\x18\x02 \x01(\fR\x04addr\x12\x12\n" +
-	"\x04port\x18\x03 \x01(\rR\x04port\"\xa7\x02\n" +
+	"\x04port\x18\x03 \x01(\rR\x04port\"\xbb\x02\n" +
 	"\aInbound\x12\x1a\n" +
 	"\bworkload\x18\x01 \x01(\tR\bworkload\x12\x1a\n" +
 	"\bidentity\x18\x02 \x01(\tR\bidentity\x12\x12\n" +
@@ -2884,7 +2910,9 @@ const file_leno_v1_discovery_proto_rawDesc = "" +
 	"\x0ecluster_domain\x18\x06 \x01(\tR\rclusterDomain\x12+\n" +
 	"\bnetworks\x18\a \x03(\v2\x0f.leno.v1.PrefixR\bnetworks\x12#\n" +
 	"\x05ports\x18\b \x03(\v2\r.leno.v1.PortR\x05ports\x12%\n" +
-	"\x06others\x18\t \x01(\v2\r.leno.v1.PortR\x06others\"\xc8\x01\n" +
+	"\x06others\x18\t \x01(\v2\r.leno.v1.PortR\x06others\x12\x12\n" +
+	"\x04node\x18\n" +
+	" \x01(\tR\x04node\"\xc8\x01\n" +
 	"\x04Port\x12\x16\n" +
 	"\x06number\x18\x01 \x01(\rR\x06number\x12)\n" +
 	"\x06target\x18\x02 \x01(\v2\x11.leno.v1.AddrPortR\x06target\x12\x1a\n" +
@@ -2944,7 +2972,7 @@ const file_leno_v1_discovery_proto_rawDesc = "" +
 	"\bendpoint\x18\x02 \x01(\fR\bendpoint\"S\n" +
 	"\rEndpointDelta\x12(\n" +
 	"\achanged\x18\x01 \x03(\v2\x0e.leno.v1.EntryR\achanged\x12\x18\n" +
-	"\aremoved\x18\x02 \x03(\tR\aremoved\"\xd0\x01\n" +
+	"\aremoved\x18\x02 \x03(\tR\aremoved\"\xf8\x01\n" +
 	"\bEndpoint\x12%\n" +
 	"\x04addr\x18\x01 \x01(\v2\x11.leno.v1.AddrPortR\x04addr\x12'\n" +
 	"\x05proxy\x18\x02 \x01(\v2\x11.leno.v1.AddrPortR\x05proxy\x12\x1a\n" +
@@ -2952,7 +2980,9 @@ const file_leno_v1_discovery_proto_rawDesc = "" +
 	"\bworkload\x18\x04 \x01(\tR\bworkload\x12\x12\n" +
 	"\x04name\x18\x05 \x01(\tR\x04name\x12\x12\n" +
 	"\x04zone\x18\x06 \x01(\tR\x04zone\x12\x14\n" +
-	"\x05state\x18\a \x01(\rR\x05state\"\xa9\x01\n" +
+	"\x05state\x18\a \x01(\rR\x05state\x12\x12\n" +
+	"\x04near\x18\b \x01(\tR\x04near\x12\x12\n" +
+	"\x04only\x18\t \x01(\bR\x04only\"\xa9\x01\n" +
 	"\n" +
 	"SavedState\x12*\n" +
 	"\aversion\x18\x01 \x01(\v2\x10.leno.v1.VersionR\aversion\x12\x18\n" +

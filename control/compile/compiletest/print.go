@@ -12,7 +12,7 @@ import (
 // Inbound prints a workload's own snapshot.
 func Inbound(in *mesh.Inbound) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s %s name=%s namespace=%s zone=%s domain=%s networks=%v\n", in.Workload, in.Identity, in.Name, in.Namespace, in.Zone, in.ClusterDomain, in.Networks)
+	fmt.Fprintf(&b, "%s %s name=%s namespace=%s zone=%s node=%s domain=%s networks=%v\n", in.Workload, in.Identity, in.Name, in.Namespace, in.Zone, in.Node, in.ClusterDomain, in.Networks)
 	for _, p := range in.Ports {
 		fmt.Fprintf(&b, "  port %d -> %s %s for %v\n", p.Number, p.Target, p.Protocol, p.Services)
 		printAccess(&b, p.Access)
@@ -55,7 +55,11 @@ func Destination(d *mesh.Destination) string {
 			if e.Meshed() {
 				fmt.Fprintf(&b, " proxy=%s workload=%s identity=%s", e.Proxy, e.Workload, e.Identity)
 			}
-			fmt.Fprintf(&b, " name=%s zone=%s\n", e.Name, e.Zone)
+			fmt.Fprintf(&b, " name=%s zone=%s", e.Name, e.Zone)
+			if e.Near != "" {
+				fmt.Fprintf(&b, " near=%q only=%v", e.Near, e.Only)
+			}
+			b.WriteString("\n")
 		}
 	}
 	return b.String()
