@@ -9,6 +9,7 @@ import (
 
 	"github.com/leno-mesh/leno/proxy/flow"
 	"github.com/leno-mesh/leno/proxy/http1"
+	"github.com/leno-mesh/leno/proxy/mux"
 	"github.com/leno-mesh/leno/telemetry"
 )
 
@@ -24,6 +25,8 @@ type core struct {
 	started  time.Time
 	draining atomic.Bool
 	busy     atomic.Int64 // HTTP requests of clients that are under way
+	clients  clientSet    // those that speak HTTP/2
+	http2    mux.Config   // of connections whose other end is no proxy of ours
 	inSeats  flow.Seats   // of connections to the workload
 	outSeats flow.Seats   // of its clients
 	waiting  flow.Seats   // of refused connections that are told so

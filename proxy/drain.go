@@ -15,6 +15,7 @@ const goodbye = 5 * time.Second
 func (p *Proxy) drain(stop func()) {
 	p.core.draining.Store(true)
 	p.inbound.links.drain()
+	p.core.clients.drain()
 	deadline := time.Now().Add(p.cfg.DrainTimeout)
 	open := func() bool { return p.inbound.links.open() > 0 }
 	busy := func() bool { return p.inbound.links.active() > 0 || p.core.busy.Load() > 0 }

@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"context"
+	"errors"
 	"net"
 	"net/netip"
 	"time"
@@ -11,6 +12,7 @@ import (
 	"github.com/leno-mesh/leno/proxy/flow"
 	"github.com/leno-mesh/leno/proxy/identify"
 	"github.com/leno-mesh/leno/proxy/mux"
+	"github.com/leno-mesh/leno/telemetry"
 )
 
 // inbound takes what comes for this workload: links from other proxies, and
@@ -67,19 +69,23 @@ func (i *inbound) stream(ctx context.Context, from *caller, st *mux.Stream) {
 	start := time.Now()
 	value, err := w.caller.ReadRequest(st, &w.request)
 	if err != nil {
-		w.malformed(st, err)
+		malformed(i.core, telemetry.Inbound, st, err)
 		return
 	}
 	port, where, failure := i.route(from, value)
 	switch {
 	case failure != nil:
 		w.refuse(from, port, where, failure)
+	case where.Mode == flow.ModeHTTP && w.request.Method == "CONNECT" && w.request.Version != flow.HTTP20:
+		w.refuse(from, port, where, flow.NotHanded(flow.BadRequest, errConnect))
 	case where.Mode == flow.ModeHTTP:
 		w.serve(ctx, from, port, start)
 	default:
 		w.opaque(ctx, from, port, where)
 	}
 }
+
+var errConnect = errors.New("CONNECT of HTTP/1 travels on an opaque stream")
 
 // route finds the port and decides whether the caller may use it.
 func (i *inbound) route(from *caller, value string) (*ownPort, flow.Where, *flow.Error) {
@@ -146,6 +152,8 @@ func (i *inbound) plain(ctx context.Context, c *flow.Conn, to netip.AddrPort) {
 		i.refused(c, err)
 	case p == mesh.HTTP1:
 		i.requests(ctx, c, from, port)
+	case p == mesh.HTTP2:
+		i.multiplexed(ctx, c, from, port)
 	default:
 		i.opaque(ctx, c, from, port, early)
 	}
@@ -157,7 +165,7 @@ func (i *inbound) requests(ctx context.Context, c *flow.Conn, from *caller, port
 	x := newInboundHTTP(i, c)
 	defer context.AfterFunc(ctx, x.relay.End)()
 	if st := streamOf(flow.ConnDuplex{Conn: c}); st != nil {
-		st.OnAbort(func() { x.relay.Interrupt(flow.ClientGone) })
+		st.OnAbort(x.relay.Gone)
 	}
 	for {
 		if err := x.caller.ReadRequest(&x.request); err != nil {

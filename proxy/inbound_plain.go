@@ -12,12 +12,9 @@ import (
 	"github.com/leno-mesh/leno/mesh"
 	"github.com/leno-mesh/leno/proxy/accept"
 	"github.com/leno-mesh/leno/proxy/flow"
-	"github.com/leno-mesh/leno/proxy/http2"
 	"github.com/leno-mesh/leno/proxy/send"
 	"github.com/leno-mesh/leno/telemetry"
 )
-
-const errCodeProtocol = http2.ErrCodeProtocol
 
 func portText(n uint16) string { return strconv.Itoa(int(n)) }
 
@@ -36,7 +33,7 @@ func newInboundHTTP(i *inbound, c *flow.Conn) *inboundHTTP {
 	x.caller = accept.NewHTTP1(c, i.limits, i.draining.Load)
 	x.relay.OnFailure = func(e *flow.Error) {
 		x.caller.Spoil()
-		_ = x.failure.Answer(x.caller, e, x.request.Head, x.request.GRPC())
+		_ = x.failure.Answer(x.caller, e, &x.request)
 	}
 	return x
 }
@@ -73,25 +70,17 @@ func (x *inboundHTTP) finish(h *telemetry.HTTP, out flow.Outcome, start time.Tim
 	if out.Err != nil && !out.Answered {
 		return x.fail(h, out.Err)
 	}
-	if out.Err != nil {
-		h.Failed(out.Err.Reason.String())
-	}
-	if out.Told {
-		h.Response(out.Err.Reason.Row().Status, -1, false, 0)
-		return out
-	}
-	status := x.relay.Response.Status
-	h.Response(status, -1, out.Err == nil && status < 500, x.relay.HeadAt.Sub(start))
+	count(h, &x.relay, &x.request, out, start)
 	return out
 }
 
 func (x *inboundHTTP) fail(h *telemetry.HTTP, e *flow.Error) flow.Outcome {
 	h.Failed(e.Reason.String())
-	h.Response(e.Reason.Row().Status, -1, false, 0)
+	respondedSelf(h, e.Reason, &x.request)
 	if _, whole := x.caller.Buffered(); !whole {
 		x.caller.Spoil()
 	}
-	if err := x.failure.Answer(x.caller, e, x.request.Head, x.request.GRPC()); err != nil {
+	if err := x.failure.Answer(x.caller, e, &x.request); err != nil {
 		return flow.Outcome{Err: flow.Fail(flow.ClientGone, err), Answered: true}
 	}
 	return flow.Outcome{Answered: true, Clean: true}
@@ -100,7 +89,7 @@ func (x *inboundHTTP) fail(h *telemetry.HTTP, e *flow.Error) flow.Outcome {
 // end closes the connection after its last answer.
 func (x *inboundHTTP) end(out flow.Outcome) {
 	if out.Err != nil && !out.Told {
-		x.caller.Abort(out.Err.Reason)
+		x.caller.Abort(out.Err.Reason, out.Err.Code)
 		return
 	}
 	x.caller.Linger()
@@ -146,7 +135,11 @@ func (i *inbound) detect(ctx context.Context, c *flow.Conn, from *caller, port *
 	if port.Protocol == mesh.Opaque {
 		return mesh.Opaque, nil, nil
 	}
-	p, err := accept.Client(c, i.grace)
+	grace := i.grace
+	if hintsHTTP(port.Protocol) {
+		grace = -1 // the server does not speak first
+	}
+	p, err := accept.Client(c, grace)
 	if err != nil || p != mesh.Detect {
 		return p, nil, err
 	}
@@ -166,9 +159,9 @@ func (i *inbound) detect(ctx context.Context, c *flow.Conn, from *caller, port *
 func (i *inbound) watch(c *flow.Conn, port *ownPort, app net.Conn) (mesh.Protocol, flow.Duplex, error) {
 	w := accept.NewWatch(c, flow.NewConn(app, i.buffers))
 	p, _, err := w.Decide()
-	if err != nil || p == mesh.HTTP1 {
-		if w.Forget() {
-			port.app.Adopt(app)
+	if err != nil || isHTTP(p) {
+		if left := w.Forget(); left != nil {
+			port.app.Adopt(left)
 		}
 		return p, nil, err
 	}

@@ -78,7 +78,7 @@ type worker struct {
 	request   flow.Request
 	relay     flow.Relay
 	failure   flow.Failure
-	interrupt func()
+	interrupt func(*mux.StreamError)
 }
 
 type workers struct{ pool sync.Pool }
@@ -89,7 +89,7 @@ func (p *workers) get(i *inbound) *worker {
 	}
 	w := &worker{inbound: i}
 	w.relay.OnFailure = func(e *flow.Error) { w.answer(e) }
-	w.interrupt = func() { w.relay.Interrupt(flow.ClientGone) }
+	w.interrupt = w.relay.Gone
 	return w
 }
 
@@ -108,39 +108,35 @@ func (w *worker) replayable() bool {
 
 // answer gives the caller a failure that Leno made.
 func (w *worker) answer(e *flow.Error) {
-	_ = w.failure.Answer(&w.caller, e, w.request.Head, w.request.GRPC())
+	_ = w.failure.Answer(&w.caller, e, &w.request)
 }
 
 // finish counts a request and answers it if the application did not.
 func (w *worker) finish(h *telemetry.HTTP, out flow.Outcome, start time.Time) {
-	resp := &w.relay.Response
+	if out.Err == nil || out.Answered {
+		count(h, &w.relay, &w.request, out, start)
+	} else {
+		h.Failed(out.Err.Reason.String())
+		respondedSelf(h, out.Err.Reason, &w.request)
+	}
 	if out.Err == nil {
-		h.Response(resp.Status, -1, resp.Status < 500, w.relay.HeadAt.Sub(start))
 		return
 	}
-	h.Failed(out.Err.Reason.String())
 	w.inbound.log.Debug("request failed", "direction", "inbound", "reason", out.Err.Reason.String(), "error", out.Err)
-	if out.Told {
-		h.Response(out.Err.Reason.Row().Status, -1, false, 0)
-		return
+	switch {
+	case out.Told:
+	case out.Answered:
+		w.caller.Abort(out.Err.Reason, out.Err.Code)
+	default:
+		w.answer(out.Err)
 	}
-	if out.Answered {
-		h.Response(resp.Status, -1, false, w.relay.HeadAt.Sub(start))
-		w.caller.Abort(out.Err.Reason)
-		return
-	}
-	h.Response(out.Err.Reason.Row().Status, -1, false, 0)
-	w.answer(out.Err)
 }
 
 // refuse answers a stream that is not served.
 func (w *worker) refuse(from *caller, port *ownPort, where flow.Where, e *flow.Error) {
 	code := e.Reason.String()
 	if port != nil && where.Mode == flow.ModeHTTP {
-		h := from.counters(port).HTTP()
-		h.Request()
-		h.Failed(code)
-		h.Response(e.Reason.Row().Status, -1, false, 0)
+		countFailed(from.counters(port).HTTP(), e.Reason, &w.request)
 	} else {
 		w.inbound.metrics.Failed(telemetry.Inbound, code)
 	}
@@ -151,19 +147,32 @@ func (w *worker) refuse(from *caller, port *ownPort, where flow.Where, e *flow.E
 	_ = w.caller.Answer(e.Reason)
 }
 
-// malformed refuses a stream whose head makes no sense.
-func (w *worker) malformed(st *mux.Stream, err error) {
-	e := flow.AsError(err, flow.ClientGone)
-	w.inbound.metrics.Failed(telemetry.Inbound, e.Reason.String())
-	w.inbound.log.Info("stream refused", "reason", e.Reason.String(), "error", err)
-	st.Reset(errCodeProtocol, e.Reason.String())
+// multiplexed serves a connection of HTTP/2 to the application: a plain one, or
+// one that came as an opaque stream.
+func (i *inbound) multiplexed(ctx context.Context, c *flow.Conn, from *caller, port *ownPort) {
+	i.clients.serve(ctx, c, i.http2, func(seat *flow.Seat, st *mux.Stream) {
+		w := i.workers.get(i)
+		defer i.workers.put(w)
+		start := time.Now()
+		if err := w.caller.ReadPlain(st, seat, &w.request); err != nil {
+			malformed(i.core, telemetry.Inbound, st, err)
+			return
+		}
+		i.busy.Add(1)
+		defer i.busy.Add(-1)
+		if !i.judge(port, from.Identity, false).Allowed {
+			w.refuse(from, port, flow.Where{Mode: flow.ModeHTTP}, flow.Fail(flow.Denied, nil))
+			return
+		}
+		w.serve(ctx, from, port, start)
+	})
 }
 
 // opaque joins the stream with a connection to the application. The answer
 // goes out before any byte of the server.
 func (w *worker) opaque(ctx context.Context, from *caller, port *ownPort, where flow.Where) {
 	cctx, cancel := context.WithTimeout(ctx, appConnectTimeout)
-	w.caller.OnAbort(cancel)
+	w.caller.OnAbort(func(*mux.StreamError) { cancel() })
 	c, err := port.app.Dial(cctx)
 	cancel()
 	if err != nil {
@@ -201,6 +210,9 @@ func (i *inbound) carry(ctx context.Context, from *caller, port *ownPort, st *fl
 		c.Abort()
 	case p == mesh.HTTP1:
 		i.requests(ctx, c, from, port)
+	case p == mesh.HTTP2:
+		st.Direct()
+		i.multiplexed(ctx, c, from, port)
 	default:
 		st.Direct()
 		i.join(from, port, up, down)
@@ -216,7 +228,7 @@ func (i *inbound) join(from *caller, port *ownPort, up flow.ConnDuplex, app flow
 	if st := streamOf(up); st != nil {
 		// Once the client has ended its direction nobody reads the stream, and
 		// its death must still be one towards the application.
-		st.OnAbort(func() { app.Abort(flow.ClientGone) })
+		st.OnAbort(func(*mux.StreamError) { app.Abort(flow.ClientGone) })
 	}
 	stay.enforce(i.own.current.Load()) // a snapshot may have come since the decision
 	openTCP(t, up.Conn)

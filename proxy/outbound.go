@@ -10,6 +10,8 @@ import (
 	"github.com/leno-mesh/leno/proxy/accept"
 	"github.com/leno-mesh/leno/proxy/balance"
 	"github.com/leno-mesh/leno/proxy/flow"
+	"github.com/leno-mesh/leno/proxy/mux"
+	"github.com/leno-mesh/leno/telemetry"
 )
 
 // outbound takes the connections of this workload's clients.
@@ -17,6 +19,7 @@ type outbound struct {
 	*core
 	destinations *destinations
 	lookup       func(ctx context.Context, host string) ([]netip.Addr, error)
+	streams      outboundStreams
 }
 
 // connection is the loop of one connection: accept, route, and either the
@@ -44,6 +47,8 @@ func (o *outbound) connection(ctx context.Context, c *flow.Conn, target mesh.Tar
 		o.undetected(c, err)
 	case p == mesh.HTTP1:
 		o.requests(ctx, c, d)
+	case p == mesh.HTTP2:
+		o.multiplexed(ctx, c, d)
 	default:
 		o.opaque(ctx, c, d, r, early)
 	}
@@ -56,12 +61,14 @@ func (o *outbound) forward(ctx context.Context, c *flow.Conn) {
 		c.Abort()
 	case p == mesh.HTTP1:
 		o.requests(ctx, c, nil)
+	case p == mesh.HTTP2:
+		o.multiplexed(ctx, c, nil)
 	default:
 		o.failed(c, flow.Fail(flow.BadRequest, errNoTarget))
 	}
 }
 
-var errNoTarget = errors.New("only HTTP/1 requests and CONNECT say where they go; use an upstream for other protocols")
+var errNoTarget = errors.New("only HTTP requests and CONNECT say where they go; use an upstream for other protocols")
 
 // requests is the loop of one HTTP/1 connection.
 func (o *outbound) requests(ctx context.Context, c *flow.Conn, fixed *destination) {
@@ -69,7 +76,7 @@ func (o *outbound) requests(ctx context.Context, c *flow.Conn, fixed *destinatio
 	defer x.release()
 	defer context.AfterFunc(ctx, x.relay.End)()
 	for {
-		if err := x.caller.ReadRequest(&x.request); err != nil {
+		if err := x.http1.ReadRequest(&x.request); err != nil {
 			x.unreadable(err)
 			return
 		}
@@ -77,7 +84,7 @@ func (o *outbound) requests(ctx context.Context, c *flow.Conn, fixed *destinatio
 			x.tunnel(ctx)
 			return
 		}
-		if out := x.serve(ctx); !out.Clean || !x.caller.Again() {
+		if out := x.serve(ctx); !out.Clean || !x.http1.Again() {
 			x.end(out)
 			return
 		}
@@ -85,9 +92,25 @@ func (o *outbound) requests(ctx context.Context, c *flow.Conn, fixed *destinatio
 	}
 }
 
+// stream is one request of a connection of HTTP/2.
+func (o *outbound) stream(ctx context.Context, seat *flow.Seat, fixed *destination, st *mux.Stream) {
+	x := o.streams.get(o, fixed)
+	defer o.streams.put(x)
+	if err := x.stream.ReadPlain(st, seat, &x.request); err != nil {
+		malformed(x.core, telemetry.Outbound, st, err)
+		return
+	}
+	x.stream.OnAbort(x.interrupt)
+	if x.request.Form == flow.FormAuthority && x.fixed == nil {
+		x.connectMethod(ctx)
+		return
+	}
+	x.end(x.serve(ctx))
+}
+
 // serve is one request: route, then balance and send until an endpoint
 // answered or none is left that may be tried.
-func (x *outboundHTTP) serve(ctx context.Context) flow.Outcome {
+func (x *outboundCall) serve(ctx context.Context) flow.Outcome {
 	x.busy.Add(1)
 	defer x.busy.Add(-1)
 	start := time.Now()
@@ -125,7 +148,7 @@ func (x *outboundHTTP) serve(ctx context.Context) flow.Outcome {
 }
 
 // send puts the request on its way to one endpoint and relays the answer.
-func (x *outboundHTTP) send(ctx context.Context, ep *balance.Endpoint[*instance], timeout time.Duration, fresh bool) flow.Outcome {
+func (x *outboundCall) send(ctx context.Context, ep *balance.Endpoint[*instance], timeout time.Duration, fresh bool) flow.Outcome {
 	in := ep.Peer
 	ex, err := in.Exchange(ctx, &x.request, in.where, in.httpTarget, fresh)
 	if err != nil {

@@ -40,7 +40,10 @@ func (o *outbound) detect(ctx context.Context, c *flow.Conn, d *destination, r *
 		return mesh.Opaque, nil, nil
 	}
 	grace := o.grace
-	if o.clock() < time.Duration(d.early.Load()) {
+	switch {
+	case hintsHTTP(r.Protocol):
+		grace = -1 // the server does not speak first
+	case o.clock() < time.Duration(d.early.Load()):
 		grace = 0
 	}
 	p, err := accept.Client(c, grace)
@@ -54,7 +57,7 @@ func (o *outbound) detect(ctx context.Context, c *flow.Conn, d *destination, r *
 	if err != nil {
 		// The client may still speak HTTP and deserve an answer with a reason.
 		p, cerr := accept.Client(c, lastWords)
-		if cerr != nil || p != mesh.HTTP1 {
+		if cerr != nil || !isHTTP(p) {
 			return mesh.Detect, nil, err
 		}
 		return p, nil, nil
@@ -68,9 +71,10 @@ func (o *outbound) watch(c *flow.Conn, d *destination, e *early) (mesh.Protocol,
 	w := accept.NewWatch(c, up)
 	p, by, err := w.Decide()
 	o.detected(by)
-	if err != nil || p == mesh.HTTP1 {
-		if w.Forget() && !e.ep.Peer.Adopt(e.up) {
-			_ = up.Close()
+	if err != nil || isHTTP(p) {
+		if left := w.Forget(); left != nil && !e.ep.Peer.Adopt(left) {
+			left.Abort()
+			_ = left.Close()
 		}
 		return p, nil, err
 	}
@@ -80,6 +84,12 @@ func (o *outbound) watch(c *flow.Conn, d *destination, e *early) (mesh.Protocol,
 	e.up = send.Direct(w.Opaque())
 	return p, e, nil
 }
+
+// isHTTP says whether a connection speaks a version of HTTP.
+func isHTTP(p mesh.Protocol) bool { return p == mesh.HTTP1 || p == mesh.HTTP2 }
+
+// hintsHTTP says whether a hint names HTTP of any version.
+func hintsHTTP(p mesh.Protocol) bool { return isHTTP(p) || p == mesh.GRPC }
 
 // detected counts a connection by what told its protocol.
 func (c *core) detected(by accept.DecidedBy) {
@@ -184,11 +194,14 @@ func closeTCP(t *telemetry.TCP, n *flow.Counts, err error) {
 // refuse ends a connection to a destination that cannot be used. Clients that
 // speak HTTP are told the reason in an answer to each request.
 func (o *outbound) refuse(ctx context.Context, c *flow.Conn, d *destination, err error) {
-	if p, cerr := accept.Client(c, lastWords); cerr == nil && p == mesh.HTTP1 {
+	switch p, cerr := accept.Client(c, lastWords); {
+	case cerr == nil && p == mesh.HTTP1:
 		o.requests(ctx, c, d)
-		return
+	case cerr == nil && p == mesh.HTTP2:
+		o.multiplexed(ctx, c, d)
+	default:
+		o.failed(c, err)
 	}
-	o.failed(c, err)
 }
 
 // undetected ends a connection whose protocol was not found out: no server
@@ -266,7 +279,7 @@ func (x *outboundHTTP) connectMethod(ctx context.Context) {
 		return
 	}
 	ok := flow.Response{Status: 200, Reason: "Connection established", Version: flow.HTTP11}
-	if x.caller.RespondTunnel(&ok) != nil {
+	if x.http1.RespondTunnel(&ok) != nil {
 		return
 	}
 	switch p, e, err := x.detect(ctx, x.conn, d, r); {
@@ -274,6 +287,8 @@ func (x *outboundHTTP) connectMethod(ctx context.Context) {
 		x.undetected(x.conn, err)
 	case p == mesh.HTTP1:
 		x.requests(ctx, x.conn, d)
+	case p == mesh.HTTP2:
+		x.multiplexed(ctx, x.conn, d)
 	default:
 		x.opaque(ctx, x.conn, d, r, e)
 	}

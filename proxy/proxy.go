@@ -128,7 +128,7 @@ func New(cfg Config) (*Proxy, error) {
 	p := &Proxy{cfg: cfg}
 	p.core = &core{
 		log: cfg.Log, buffers: &flow.Buffers{Wide: cfg.WideBuffers}, metrics: cfg.Metrics, access: cfg.Access,
-		limits: cfg.Limits, grace: cfg.Grace, own: newOwn(), started: time.Now(), ports: ownPorts(cfg),
+		limits: cfg.Limits, http2: forApplications(cfg.Link), grace: cfg.Grace, own: newOwn(), started: time.Now(), ports: ownPorts(cfg),
 		listens: make(map[netip.Addr]bool),
 	}
 	for _, a := range inboundListens(cfg) {
@@ -138,7 +138,7 @@ func New(cfg Config) (*Proxy, error) {
 	sessions := tls.NewLRUClientSessionCache(1024)
 	p.peers = send.NewPeers(send.PeersConfig{
 		Dial: dialPeer, Link: cfg.Link, Buffers: p.core.buffers,
-		HTTP: send.HTTPConfig{Limits: cfg.Limits},
+		HTTP: send.HTTPConfig{Limits: cfg.Limits, HTTP2: p.core.http2},
 		Handshake: func(ctx context.Context, c net.Conn, e mesh.Endpoint) (net.Conn, time.Time, error) {
 			t, peer, err := identify.Dialled(ctx, cfg.Identity, sessions, c, e)
 			return t, peer.Until, err
@@ -196,7 +196,7 @@ func (p *Proxy) buildInbound() {
 
 func (p *Proxy) appPool(port mesh.Port) *send.HTTP {
 	return send.NewHTTP(send.HTTPConfig{
-		App: true, Limits: p.cfg.Limits, Buffers: p.core.buffers,
+		App: true, Limits: p.cfg.Limits, Buffers: p.core.buffers, HTTP2: p.core.http2, Go: p.peers.Go,
 		Dial: func(ctx context.Context) (net.Conn, error) { return dialApp(ctx, port.Target) },
 	})
 }

@@ -112,7 +112,7 @@ func (c *core) tell(ctx context.Context, side telemetry.Direction, conn *flow.Co
 		return
 	}
 	h.Spoil()
-	if failure.Answer(h, e, request.Head, request.GRPC()) == nil {
+	if failure.Answer(h, e, &request) == nil {
 		h.Linger()
 	}
 }

@@ -189,14 +189,15 @@ func (w *Watch) Opaque() flow.ConnDuplex {
 	return flow.ConnDuplex{Conn: w.server}
 }
 
-// Forget gives the early way up. Where nothing had been said on it it is whole
-// and the caller's to use or to close; else it is closed.
-func (w *Watch) Forget() (unused bool) {
+// Forget gives the early way up. Where the server had said nothing on it, or the
+// SETTINGS of HTTP/2, it is whole and the caller's to use or to close; else it is
+// closed, and nil comes back.
+func (w *Watch) Forget() *flow.Conn {
 	w.stop()
-	if len(w.server.Bytes()) == 0 && w.serverErr == nil {
-		return true
+	if b := w.server.Bytes(); w.serverErr == nil && (len(b) == 0 || http2.SniffSettings(b) == http2.Yes) {
+		return w.server
 	}
 	w.server.Abort()
 	_ = w.server.Close()
-	return false
+	return nil
 }

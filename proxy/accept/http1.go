@@ -7,6 +7,7 @@ import (
 
 	"github.com/leno-mesh/leno/proxy/flow"
 	"github.com/leno-mesh/leno/proxy/http1"
+	"github.com/leno-mesh/leno/proxy/http2"
 )
 
 // HeadTimeout is how long a client may take from the first byte of a head to
@@ -197,7 +198,7 @@ func (h *HTTP1) StopBody() { _ = h.conn.SetReadDeadline(time.Unix(1, 0)) }
 func (h *HTTP1) ResumeBody() { _ = h.conn.SetReadDeadline(time.Time{}) }
 
 // Abort is part of flow.Caller.
-func (h *HTTP1) Abort(flow.Reason) { h.conn.Abort() }
+func (h *HTTP1) Abort(flow.Reason, http2.ErrCode) { h.conn.Abort() }
 
 // Again says whether the connection can carry another request after one that
 // was relayed cleanly.
@@ -210,8 +211,9 @@ func (h *HTTP1) RespondTunnel(r *flow.Response) error {
 	return h.conn.Flush()
 }
 
-// Spoil makes the next answer the connection's last, because nothing that
-// follows on it can be trusted: the head was bad, or a body is not read.
+// Spoil is part of flow.Caller. It makes the next answer the connection's last,
+// because nothing that follows on it can be trusted: the head was bad, or a body
+// is not read.
 func (h *HTTP1) Spoil() { h.keepAlive = false }
 
 // SpoilHead is Spoil for a request whose head could not be read.

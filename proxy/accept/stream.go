@@ -9,23 +9,23 @@ import (
 	"github.com/leno-mesh/leno/proxy/mux"
 )
 
-// Stream is a request that came on a link. It is a flow.Caller. It can be
-// used for one stream after another.
+// Stream is a request that came on a link, or on a client's own connection of
+// HTTP/2. It is a flow.Caller. It can be used for one stream after another.
 type Stream struct {
 	stream  *mux.Stream
 	ref     mux.Ref
 	ended   bool // the request's body is known to have ended with its head
+	plain   bool // the other end is a client, no proxy of ours
+	seat    *flow.Seat
 	message flow.Message
 }
 
 // ReadRequest takes the head of the stream. It gives the value of leno-link.
 func (s *Stream) ReadRequest(st *mux.Stream, r *flow.Request) (where string, err error) {
-	s.stream, s.ref = st, st.Ref()
-	fields, end, err := st.Head(context.Background())
+	fields, end, err := s.begin(st)
 	if err != nil {
 		return "", err
 	}
-	s.ended = end
 	where, err = r.FromFields(fields, end)
 	if err != nil {
 		return "", flow.Fail(flow.BadRequest, err)
@@ -33,11 +33,33 @@ func (s *Stream) ReadRequest(st *mux.Stream, r *flow.Request) (where string, err
 	return where, nil
 }
 
+// ReadPlain takes the head of a stream of a client's own connection, whose seat
+// is told when the client is waited for.
+func (s *Stream) ReadPlain(st *mux.Stream, seat *flow.Seat, r *flow.Request) error {
+	fields, end, err := s.begin(st)
+	if err != nil {
+		return err
+	}
+	s.plain, s.seat = true, seat
+	if err := r.FromPlain(fields, end); err != nil {
+		return flow.Fail(flow.BadRequest, err)
+	}
+	return nil
+}
+
+func (s *Stream) begin(st *mux.Stream) (fields []flow.Field, end bool, err error) {
+	s.stream, s.ref, s.plain, s.seat = st, st.Ref(), false, nil
+	fields, s.ended, err = st.Head(context.Background())
+	return fields, s.ended, err
+}
+
 // Next is part of flow.Body. The end comes with the last bytes when it is
 // there: an application that has read them may answer at once, and by then it
 // must be known that the request was sent whole.
 func (s *Stream) Next() ([]byte, error) {
+	s.seat.Reads()
 	p, err := s.stream.Next()
+	s.seat.Read(len(p))
 	if err == nil && s.stream.Last() {
 		err = io.EOF
 	}
@@ -64,11 +86,16 @@ func (s *Stream) Buffered() ([]byte, bool) {
 
 // Respond is part of flow.Caller.
 func (s *Stream) Respond(r *flow.Response, end bool) error {
+	if s.plain {
+		return s.stream.WriteHead(s.message.PlainResponse(r), end)
+	}
 	return s.stream.WriteHead(s.message.Response(r), end)
 }
 
 // Write is part of flow.Sink.
 func (s *Stream) Write(p []byte, end bool) error {
+	s.seat.Reads()
+	defer s.seat.Read(len(p))
 	if end {
 		return s.stream.WriteFinal(p)
 	}
@@ -80,26 +107,35 @@ func (s *Stream) Write(p []byte, end bool) error {
 func (s *Stream) Flush() error { return nil }
 
 // Finish is part of flow.Sink.
-func (s *Stream) Finish(trailers []flow.Field) error { return s.stream.CloseWrite(trailers) }
-
-// Abort is part of flow.Caller.
-func (s *Stream) Abort(r flow.Reason) { s.ref.Reset(http2.ErrCodeInternal, r.String()) }
-
-// Refuse tells the outbound proxy that nothing was handed to the application,
-// so that it may send the request elsewhere.
-func (s *Stream) Refuse(r flow.Reason) { s.ref.Reset(http2.ErrCodeRefusedStream, r.String()) }
-
-// StopBody is part of flow.Caller. Its reset is no abort by the other side.
-func (s *Stream) StopBody() {
-	s.stream.OnAbort(nil)
-	s.ref.Reset(http2.ErrCodeNo, "the rest is not wanted")
+func (s *Stream) Finish(trailers []flow.Field) error {
+	if s.plain {
+		var err error
+		if trailers, err = flow.PlainTrailers(trailers); err != nil {
+			return err
+		}
+	}
+	return s.stream.CloseWrite(trailers)
 }
 
-// ResumeBody is part of flow.Caller: here a stopped body stays stopped.
-func (s *Stream) ResumeBody() {}
+// Abort is part of flow.Caller.
+func (s *Stream) Abort(r flow.Reason, code http2.ErrCode) {
+	if code == 0 {
+		code = http2.ErrCodeInternal
+	}
+	s.ref.Reset(code, r.String())
+}
+
+// Spoil is part of flow.Caller: what is left of a stream disturbs no other.
+func (s *Stream) Spoil() {}
+
+// StopBody is part of flow.Caller.
+func (s *Stream) StopBody() { s.stream.StopRead() }
+
+// ResumeBody is part of flow.Caller.
+func (s *Stream) ResumeBody() { s.stream.ResumeRead() }
 
 // OnAbort has f called when the stream ends before its time.
-func (s *Stream) OnAbort(f func()) { s.stream.OnAbort(f) }
+func (s *Stream) OnAbort(f func(*mux.StreamError)) { s.stream.OnAbort(f) }
 
 // Answer tells what became of an opaque stream, before any byte of the
 // server. Any answer but connected ends the stream.

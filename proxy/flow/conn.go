@@ -139,6 +139,17 @@ func (c *Conn) Shrink() {
 	}
 }
 
+// dropIn gives an empty read buffer back, where nothing is read into it any
+// more.
+func (c *Conn) dropIn() {
+	if c.in == nil || c.r < c.w {
+		return
+	}
+	c.narrow(max(0, len(c.in)-SmallBuffer))
+	c.pool.Put(c.in)
+	c.in = nil
+}
+
 // Out gives the write buffer to append to; give the result to SetOut.
 func (c *Conn) Out() []byte {
 	if c.out == nil {

@@ -1,5 +1,7 @@
 package flow
 
+import "github.com/leno-mesh/leno/proxy/http2"
+
 // Body is one direction's body and what may follow it.
 type Body interface {
 	// Next gives some bytes, valid until the next call. The end is io.EOF,
@@ -22,7 +24,7 @@ type Sink interface {
 }
 
 // Caller is the side that a request came from: an HTTP/1 connection, or a
-// stream of a link. Respond, Sink and Body of it may be used by one goroutine
+// stream of a link or of a client's own HTTP/2 connection. Respond, Sink and Body of it may be used by one goroutine
 // each.
 type Caller interface {
 	Body // of the request
@@ -34,16 +36,20 @@ type Caller interface {
 	// end set no body follows.
 	Respond(r *Response, end bool) error
 	// Abort ends the request so that the caller cannot take what it got for
-	// complete. It may be called from any goroutine.
-	Abort(r Reason)
+	// complete. It may be called from any goroutine. A caller of HTTP/2 is told
+	// the code; 0 is for one that follows from the reason.
+	Abort(r Reason, code http2.ErrCode)
+	// Spoil says that the rest of the request is not read, so that no other one
+	// can follow it where they share a connection one after another.
+	Spoil()
 	// StopBody wakes up a Next that waits, because nobody wants the rest.
 	StopBody()
 	// ResumeBody undoes StopBody, where nothing of the body was lost.
 	ResumeBody()
 }
 
-// Exchange is the side that a request goes to: a stream of a link, or an
-// HTTP/1 connection.
+// Exchange is the side that a request goes to: an HTTP/1 connection, or a
+// stream of a link or of an application's own HTTP/2 connection.
 type Exchange interface {
 	Body // of the response
 	Sink // of the rest of the request
@@ -52,8 +58,8 @@ type Exchange interface {
 	// Receive waits for the next head of the answer.
 	Receive(r *Response) error
 	// Cancel gives up: it wakes up whoever waits in the exchange, from any
-	// goroutine.
-	Cancel(r Reason)
+	// goroutine. The code is as in Caller.Abort.
+	Cancel(r Reason, code http2.ErrCode)
 	// Done gives the exchange back after the last call. Clean says that both
 	// directions ended as they should, so that its connection can be used
 	// again.

@@ -36,10 +36,15 @@ func (f *Failure) Make(e *Error, grpc bool) (r *Response, body []byte) {
 	return r, f.body
 }
 
-// Answer sends the failure to the caller.
-func (f *Failure) Answer(c Caller, e *Error, head, grpc bool) error {
-	r, body := f.Make(e, grpc)
-	if err := c.Respond(r, len(body) == 0 || head); err != nil || len(body) == 0 || head {
+// Answer sends the failure of a request to its caller. What ended with a code
+// of HTTP/2 ends so for a caller of HTTP/2 too.
+func (f *Failure) Answer(c Caller, e *Error, req *Request) error {
+	if e.Code != 0 && req.Version == HTTP20 {
+		c.Abort(e.Reason, e.Code)
+		return nil
+	}
+	r, body := f.Make(e, req.GRPC())
+	if err := c.Respond(r, len(body) == 0 || req.Head); err != nil || len(body) == 0 || req.Head {
 		return err
 	}
 	return c.Write(body, true)

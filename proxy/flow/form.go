@@ -18,7 +18,13 @@ type form struct {
 	hasText bool // reason is told
 }
 
+// namesLower says that all names are lower case, as those of HTTP/2 are.
+const namesLower = "lower"
+
 func defaultForm() form { return form{version: HTTP11} }
+
+// formHTTP2 is what nearly every message of HTTP/2 says.
+const formHTTP2 = "v=2"
 
 var versionWords = [...]string{HTTP10: "1.0", HTTP11: "1.1", HTTP20: "2"} //nolint:gochecknoglobals // immutable
 
@@ -27,6 +33,9 @@ var formWords = [...]string{"origin", "absolute", "authority", "asterisk"} //nol
 // appendForm writes what differs from the defaults; nothing when all is usual.
 func appendForm(dst []byte, f form, fields []Field, canonical bool) []byte {
 	start := len(dst)
+	if f.version == HTTP20 {
+		return append(dst, formHTTP2...)
+	}
 	if f.version != HTTP11 {
 		dst = append(append(dst, ";v="...), versionWords[f.version]...)
 	}
@@ -83,6 +92,9 @@ func appendNames(dst []byte, fields []Field) []byte {
 // parseForm reads the field. What it does not know it ignores, since a newer
 // peer may have said it.
 func parseForm(s string) form {
+	if s == formHTTP2 {
+		return form{version: HTTP20, names: namesLower}
+	}
 	f := defaultForm()
 	for pair := range strings.SplitSeq(s, ";") {
 		key, value, _ := strings.Cut(pair, "=")
@@ -103,6 +115,9 @@ func parseForm(s string) form {
 				f.reason, f.hasText = text, true
 			}
 		}
+	}
+	if f.version == HTTP20 {
+		f.names = namesLower
 	}
 	return f
 }
@@ -132,7 +147,7 @@ func applyNames(names string, fields []Field) (canonical bool) {
 	switch names {
 	case "":
 		return true
-	case "lower":
+	case namesLower:
 		return false
 	}
 	told := make(map[int]string)

@@ -10,6 +10,7 @@ type kept struct {
 	body []byte // what was read of the body so far
 	over bool   // more was read than is kept
 	held bool   // the next run begins with body
+	rest bool   // body has what came after the first run too
 }
 
 // own gives the request strings of its own, so that it outlives the buffer
@@ -18,7 +19,7 @@ func (k *kept) own(r *Request) {
 	if k.held {
 		return // they are its own since the first try
 	}
-	n := len(r.Method) + len(r.Target) + len(r.Path) + len(r.Authority) + len(r.Upgrade)
+	n := len(r.Method) + len(r.Target) + len(r.Path) + len(r.Authority) + len(r.Upgrade) + len(r.Scheme) + len(r.Protocol)
 	for i := range r.Fields {
 		n += len(r.Fields[i].Name) + len(r.Fields[i].Value)
 	}
@@ -26,7 +27,7 @@ func (k *kept) own(r *Request) {
 		k.head = make([]byte, 0, n)
 	}
 	k.head = k.head[:0]
-	for _, s := range []*string{&r.Method, &r.Target, &r.Path, &r.Authority, &r.Upgrade} {
+	for _, s := range []*string{&r.Method, &r.Target, &r.Path, &r.Authority, &r.Upgrade, &r.Scheme, &r.Protocol} {
 		*s = k.copied(*s)
 	}
 	for i := range r.Fields {
@@ -42,8 +43,13 @@ func (k *kept) copied(s string) string {
 	return View(k.head[at:])
 }
 
-// before puts what was kept in front of what has arrived since.
-func (k *kept) before(rest []byte) []byte {
+// before puts what was kept in front of what has arrived since, which is told
+// when it is the rest of the body.
+func (k *kept) before(rest []byte, whole bool) []byte {
+	if k.rest {
+		return k.body
+	}
+	k.rest = whole
 	k.body = append(k.body, rest...)
 	k.over = len(k.body) > maxKept
 	return k.body
@@ -59,7 +65,7 @@ func (k *kept) add(p []byte) {
 }
 
 func (k *kept) forget() {
-	k.body, k.over, k.held = k.body[:0], false, false
+	k.body, k.over, k.held, k.rest = k.body[:0], false, false, false
 	if cap(k.body) > SmallBuffer {
 		k.body = nil
 	}

@@ -41,6 +41,10 @@ type Request struct {
 	Authority string // from the target or from Host, "" in HTTP/1.0 without one
 	Form      Form
 	Version   Version
+	// Scheme is that of a request of HTTP/2; "" means http.
+	Scheme string
+	// Protocol is what extended CONNECT (RFC 8441) asks for, or "".
+	Protocol string
 	// Fields are the end-to-end fields in their order, Content-Length among
 	// them and Host not.
 	Fields []Field
@@ -61,6 +65,12 @@ type Request struct {
 	ClientID string
 	// Head is true for a HEAD request, whose answer has no body.
 	Head bool
+}
+
+// Tunnel says whether the request asks for a stream of HTTP/2 whose directions
+// end by themselves, as those of a connection do: CONNECT, extended or not.
+func (r *Request) Tunnel() bool {
+	return r.Version == HTTP20 && (r.Form == FormAuthority || r.Protocol != "")
 }
 
 // GRPC says whether the request is a gRPC call, whose failures are told in

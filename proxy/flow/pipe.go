@@ -117,6 +117,7 @@ func (d ConnDuplex) Read(p []byte) (int, error) {
 	if b := d.Bytes(); len(b) > 0 {
 		n := copy(p, b)
 		d.Consume(n)
+		d.dropIn()
 		return n, nil
 	}
 	if d.end != nil {

@@ -30,9 +30,9 @@ func startPump(c Caller, ex Exchange, keep *kept) *pump {
 		var malformed http1.Error
 		switch {
 		case errors.As(p.readErr, &malformed), errors.Is(p.writeErr, ErrLength), errors.Is(p.writeErr, ErrTrailer):
-			ex.Cancel(BadRequest)
+			ex.Cancel(BadRequest, 0)
 		case p.readErr != nil:
-			ex.Cancel(ClientGone)
+			ex.Cancel(ClientGone, 0)
 		}
 	}()
 	return p
@@ -46,7 +46,7 @@ func (p *pump) join(c Caller, ex Exchange, failed *Error) bool {
 	default:
 		if failed != nil || !p.finishing.Load() {
 			c.StopBody()
-			ex.Cancel(ClientGone)
+			ex.Cancel(ClientGone, 0)
 			<-p.done
 			return false // the pump may have been done just then, but both ends were stopped
 		}
@@ -59,7 +59,7 @@ func (p *pump) join(c Caller, ex Exchange, failed *Error) bool {
 // all that was read of the body has been kept.
 func (p *pump) rewind(c Caller, ex Exchange, k *kept) bool {
 	c.StopBody()
-	ex.Cancel(ClientGone)
+	ex.Cancel(ClientGone, 0)
 	<-p.done
 	if p.readErr != nil && !isTimeout(p.readErr) {
 		return false

@@ -3,6 +3,8 @@ package flow
 import (
 	"errors"
 	"fmt"
+
+	"github.com/leno-mesh/leno/proxy/http2"
 )
 
 // Stage is a step of a request's way.
@@ -143,7 +145,10 @@ type Error struct {
 	NotHanded bool
 	// Remote is true when the peer's proxy said so, not this one.
 	Remote bool
-	Err    error // the cause, or nil
+	// Code is that of the RST_STREAM with which the other end ended the message,
+	// 0 where none came. Where both sides speak HTTP/2 it is carried on.
+	Code http2.ErrCode
+	Err  error // the cause, or nil
 }
 
 // Fail makes an Error of a reason and its cause.

@@ -3,8 +3,12 @@ package flow
 import (
 	"errors"
 	"io"
+	"strconv"
 	"sync"
 	"time"
+
+	"github.com/leno-mesh/leno/proxy/http2"
+	"github.com/leno-mesh/leno/proxy/mux"
 )
 
 // Relay carries one request at a time between a caller and an exchange. It is
@@ -19,6 +23,9 @@ type Relay struct {
 	// HeadAt is when its final head came: the end of the latency that is
 	// measured.
 	HeadAt time.Time
+	// GRPCStatus is that of the answer to a gRPC call, -1 for anything else and
+	// where there is none.
+	GRPCStatus int
 	// Keep has the beginning of a streamed body kept, so that a request that
 	// was not handed over can be sent elsewhere. See Outcome.Again.
 	Keep  bool
@@ -79,21 +86,21 @@ func (x *Relay) run(c Caller, ex Exchange, r *Request) Outcome {
 		body = nil
 	}
 	if x.kept.held {
-		body = x.kept.before(body)
+		body = x.kept.before(body, whole)
 	}
-	head := r.Head
+	x.GRPCStatus = -1
 	if err := ex.Send(r, body, whole); err != nil {
 		return Outcome{Err: AsError(err, PeerReset), Again: true}
 	}
 	if whole {
-		out := x.answer(c, ex, head)
+		out := x.answer(c, ex, r)
 		out.Again = true
 		return out
 	}
 	// The pump may overwrite the buffer that the request is a view of.
 	x.kept.own(r)
 	up := startPump(c, ex, x.keeps())
-	out := x.answer(c, ex, head)
+	out := x.answer(c, ex, r)
 	if out.Err != nil && !out.Answered {
 		if out.Err.NotHanded && x.Keep && up.rewind(c, ex, &x.kept) {
 			out.Again = true
@@ -101,6 +108,9 @@ func (x *Relay) run(c Caller, ex Exchange, r *Request) Outcome {
 		}
 		x.OnFailure(out.Err)
 		out.Answered, out.Told = true, true
+	}
+	if out.Err == nil && r.Tunnel() && x.Response.Status < 300 {
+		<-up.done // each direction ends by itself
 	}
 	out.Clean = up.join(c, ex, out.Err) && out.Clean
 	return out
@@ -117,8 +127,8 @@ func (x *Relay) keeps() *kept {
 func (x *Relay) Forget() { x.kept.forget() }
 
 // answer relays the heads and the body of the answer.
-func (x *Relay) answer(c Caller, ex Exchange, head bool) Outcome {
-	resp := &x.Response
+func (x *Relay) answer(c Caller, ex Exchange, r *Request) Outcome {
+	resp, head, grpc := &x.Response, r.Head, r.GRPC()
 	for {
 		if err := ex.Receive(resp); err != nil {
 			return Outcome{Err: AsError(err, PeerReset)}
@@ -144,10 +154,17 @@ func (x *Relay) answer(c Caller, ex Exchange, head bool) Outcome {
 	if err := c.Respond(resp, end); err != nil {
 		return Outcome{Err: Fail(ClientGone, err), Answered: true}
 	}
+	if grpc {
+		x.noteGRPC(resp.Fields)
+	}
 	if end {
 		return Outcome{Answered: true, Clean: true}
 	}
-	switch readErr, writeErr := copyBody(c, ex, x); {
+	readErr, writeErr := copyBody(c, ex, x)
+	if grpc && readErr == nil {
+		x.noteGRPC(ex.Trailers())
+	}
+	switch {
 	case readErr != nil:
 		return Outcome{Err: AsError(readErr, PeerReset), Answered: true}
 	case errors.Is(writeErr, ErrLength), errors.Is(writeErr, ErrTrailer):
@@ -156,6 +173,18 @@ func (x *Relay) answer(c Caller, ex Exchange, head bool) Outcome {
 		return Outcome{Err: Fail(ClientGone, writeErr), Answered: true}
 	}
 	return Outcome{Answered: true, Clean: true}
+}
+
+// noteGRPC looks for the status of a call, which comes in the trailers, or in
+// the head where there is nothing else.
+func (x *Relay) noteGRPC(fields []Field) {
+	for i := range fields {
+		if f := &fields[i]; len(f.Name) == len("grpc-status") && EqualFold(f.Name, "grpc-status") {
+			if n, err := strconv.Atoi(f.Value); err == nil {
+				x.GRPCStatus = n
+			}
+		}
+	}
 }
 
 // copyBody moves a body to its end. It says which side failed: reading it or
@@ -204,7 +233,7 @@ func (x *Relay) begin(ex Exchange, timeout time.Duration) {
 		x.due = time.Now().Add(timeout)
 	}
 	if x.ended {
-		x.interrupt(Draining)
+		x.interrupt(Draining, 0)
 	}
 	x.mu.Unlock()
 	switch {
@@ -222,17 +251,28 @@ func (x *Relay) expire() {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	if !time.Now().Before(x.due) {
-		x.interrupt(Timeout)
+		x.interrupt(Timeout, 0)
 	}
 }
 
 // Interrupt gives the request under way up, if there is one. It may be called
 // from any goroutine. It cancels under the lock, so that it can never hit an
-// exchange that was given back and belongs to another request by now.
-func (x *Relay) Interrupt(why Reason) {
+// exchange that was given back and belongs to another request by now. The code
+// is as in Exchange.Cancel.
+func (x *Relay) Interrupt(why Reason, code http2.ErrCode) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	x.interrupt(why)
+	x.interrupt(why, code)
+}
+
+// Gone interrupts the request under way because its caller ended its stream, or
+// lost it.
+func (x *Relay) Gone(e *mux.StreamError) {
+	code := e.Code
+	if e.Conn {
+		code = 0
+	}
+	x.Interrupt(ClientGone, code)
 }
 
 // End interrupts the request under way and every later one.
@@ -240,14 +280,14 @@ func (x *Relay) End() {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	x.ended = true
-	x.interrupt(Draining)
+	x.interrupt(Draining, 0)
 }
 
 // interrupt is Interrupt with mu held.
-func (x *Relay) interrupt(why Reason) {
+func (x *Relay) interrupt(why Reason, code http2.ErrCode) {
 	if x.current != nil {
 		x.why = why
-		x.current.Cancel(why)
+		x.current.Cancel(why, code)
 	}
 }
 

@@ -3,6 +3,8 @@ package flow
 import (
 	"io"
 	"testing"
+
+	"github.com/leno-mesh/leno/proxy/http2"
 )
 
 // answering is an exchange whose answer is there already.
@@ -12,13 +14,13 @@ type answering struct {
 	clean    bool
 }
 
-func (*answering) Send(*Request, []byte, bool) error { return nil }
-func (*answering) Receive(r *Response) error         { *r = Response{Status: 200, Length: 2}; return nil }
-func (*answering) Waits() bool                       { return false }
-func (*answering) Next() ([]byte, error)             { return []byte("no"), io.EOF }
-func (*answering) Trailers() []Field                 { return nil }
-func (e *answering) Cancel(r Reason)                 { e.canceled = r }
-func (e *answering) Done(clean bool)                 { e.clean = clean }
+func (*answering) Send(*Request, []byte, bool) error  { return nil }
+func (*answering) Receive(r *Response) error          { *r = Response{Status: 200, Length: 2}; return nil }
+func (*answering) Waits() bool                        { return false }
+func (*answering) Next() ([]byte, error)              { return []byte("no"), io.EOF }
+func (*answering) Trailers() []Field                  { return nil }
+func (e *answering) Cancel(r Reason, _ http2.ErrCode) { e.canceled = r }
+func (e *answering) Done(clean bool)                  { e.clean = clean }
 
 // leaving is a caller that goes away the moment it has the last byte.
 type leaving struct {
@@ -34,7 +36,7 @@ func (c *leaving) Write([]byte, bool) error      { c.goAt("last byte"); return n
 
 func (c *leaving) goAt(when string) {
 	if when == c.when {
-		c.relay.Interrupt(ClientGone)
+		c.relay.Interrupt(ClientGone, 0)
 	}
 }
 

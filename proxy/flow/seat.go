@@ -32,13 +32,14 @@ type Seat struct {
 	seats *Seats
 	at    int // guarded by seats.mu; index in all, -1 when it was given back
 
-	reads  atomic.Int32  // reads that wait for the other end
-	writes atomic.Int32  // and writes
-	stamp  atomic.Uint64 // the clock when the connection last got something done
-	proven atomic.Bool   // it got something done
-	busy   atomic.Bool   // a request is under way
-	holds  atomic.Bool   // a way to the server was opened for it
-	moved  atomic.Int64  // bytes since the stamp
+	reads   atomic.Int32  // reads that wait for the other end
+	writes  atomic.Int32  // and writes
+	stamp   atomic.Uint64 // the clock when the connection last got something done
+	proven  atomic.Bool   // it got something done
+	busy    atomic.Bool   // a request is under way
+	streams atomic.Int32  // that are under way, where there are many
+	holds   atomic.Bool   // a way to the server was opened for it
+	moved   atomic.Int64  // bytes since the stamp
 }
 
 const (
@@ -110,7 +111,7 @@ func (s *Seats) stalest(holding bool) *Seat {
 		for i := range min(len(s.all), seatLook) {
 			seat := s.all[(from+i)%len(s.all)]
 			age := seat.age(s.taken.Load())
-			if age < below && age > most && (!holding || seat.busy.Load() || seat.holds.Load()) && seat.waits() {
+			if age < below && age > most && (!holding || seat.working() || seat.holds.Load()) && seat.waits() {
 				found, most = seat, age
 			}
 		}
@@ -191,7 +192,7 @@ func (s *Seats) Close() {
 // end closes the connection of a seat that was taken away. One in the middle
 // of a request must not look as if it had ended well.
 func (s *Seat) end() {
-	if t, ok := s.conn.(interface{ SetLinger(sec int) error }); ok && s.busy.Load() {
+	if t, ok := s.conn.(interface{ SetLinger(sec int) error }); ok && s.working() {
 		_ = t.SetLinger(0)
 	}
 	_ = s.conn.Close()
@@ -262,6 +263,28 @@ func (s *Seat) Busy() {
 		s.busy.Store(true)
 	}
 }
+
+// Begin says that one more stream of a connection with many is under way. Such a
+// connection keeps the proxy waiting when nothing is under way on it, or when
+// each of its streams does.
+func (s *Seat) Begin() {
+	if s != nil {
+		s.streams.Add(1)
+		s.reads.Add(-1)
+	}
+}
+
+// End ends what Begin began.
+func (s *Seat) End() {
+	if s != nil {
+		s.reads.Add(1)
+		s.streams.Add(-1)
+		s.progress()
+	}
+}
+
+// working says whether a request is under way.
+func (s *Seat) working() bool { return s.busy.Load() || s.streams.Load() > 0 }
 
 // Hold says that a way to the server was opened for a connection that has not
 // said yet what it is.

@@ -16,8 +16,8 @@ const (
 	backlogLimit  = 256 << 10                          // bytes waiting to be written, all kinds
 	shedUnread    = 32 << 10                           // unread bytes of a stream that is shed over budget
 	defaultPeerMx = 100                                // streams before the peer's SETTINGS came
-	keepAlive     = 10 * time.Second                   // PING with open streams and nothing to say
 	lingerTime    = time.Second                        // waiting for the peer's end after ours
+	tickEvery     = time.Second                        // between two looks at a connection with streams, at most
 	maxOther      = 16                                 // settings of the peer that are kept for PeerSetting
 
 	frameHeaderLen = http2.FrameHeaderLen
@@ -47,6 +47,13 @@ type Config struct {
 	// PingTimeout is how long a PING may stay without an answer before the
 	// link is closed. Default 3 s.
 	PingTimeout time.Duration
+	// KeepAlive is after how long of silence on both sides a connection with
+	// streams is pinged. Default 10 s.
+	KeepAlive time.Duration
+	// Strict is for peers that Leno does not know. What it does beyond the
+	// framing is held against RFC 9113 too: the lengths that heads promise,
+	// trailers, and frames on streams that have ended.
+	Strict bool
 	// Budget is the memory that links share. Default: 64 MiB of its own.
 	Budget *Budget
 	// Floods bounds what the peer may send in one second.
@@ -74,6 +81,9 @@ func (c Config) withDefaults() Config {
 	def(&c.Floods.Pings, DefaultPings)
 	def(&c.Floods.Settings, DefaultSettings)
 	def(&c.Floods.Idle, DefaultIdle)
+	if c.KeepAlive <= 0 {
+		c.KeepAlive = 10 * time.Second
+	}
 	if c.PingAfter <= 0 {
 		c.PingAfter = time.Second
 	}

@@ -20,6 +20,7 @@ type Conn struct {
 	serve  func(*Stream)
 	start  time.Time
 	done   chan struct{}
+	ready  chan struct{} // closed with the peer's first SETTINGS
 
 	// mu guards everything below, up to the reader's own part.
 	mu         sync.Mutex
@@ -105,6 +106,7 @@ func newLink(c net.Conn, cfg Config) *Conn {
 		mem:         cfg.Budget,
 		start:       time.Now(),
 		done:        make(chan struct{}),
+		ready:       make(chan struct{}),
 		wake:        make(chan struct{}, 1),
 		enc:         http2.NewEncoder(uint32(cfg.HeaderTable)),
 		connWindow:  http2.DefaultWindow,
@@ -148,8 +150,12 @@ func (l *Conn) Run(ctx context.Context) error {
 		defer close(writer)
 		l.writeLoop()
 	}()
-	l.end(l.rx.loop())
+	read := l.rx.loop()
+	l.end(read)
 	<-writer
+	if _, ours := goAwayCode(read); ours {
+		l.drainInput()
+	}
 	_ = l.conn.Close()
 	l.timer.Stop()
 	l.endWorkers()
@@ -261,11 +267,22 @@ func (l *Conn) PeerSetting(id http2.SettingID) (v uint32, ok bool) {
 	return 0, false
 }
 
+// Ready is closed when the peer's first SETTINGS have come.
+func (l *Conn) Ready() <-chan struct{} { return l.ready }
+
 // Settled says whether the peer's first SETTINGS have come.
 func (l *Conn) Settled() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.peerSettled
+}
+
+// Room is how many streams Open would take at once as far as the limits of both
+// sides go, those that are open included.
+func (l *Conn) Room() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return min(l.peerMax, l.cfg.MaxStreams)
 }
 
 // now is the time since the link was made, never 0.

@@ -139,6 +139,7 @@ func (r *reader) onSettings(ev *http2.Event) error {
 	defer l.mu.Unlock()
 	if !l.peerSettled {
 		l.peerSettled = true
+		close(l.ready)
 		l.peerMax = l.cfg.MaxStreams
 	}
 	for s := range ev.Settings() {

@@ -20,6 +20,14 @@ var (
 // ErrReleased is what a Stream gives after Release.
 var ErrReleased = errors.New("stream was released")
 
+// errStopped is what Next gives after StopRead.
+var errStopped error = stopped{}
+
+type stopped struct{}
+
+func (stopped) Error() string { return "reading was stopped" }
+func (stopped) Timeout() bool { return true }
+
 // errEnded is for writes after the end of the own side.
 var errEnded = errors.New("stream was written to its end")
 

@@ -120,7 +120,7 @@ func TestConnectionErrors(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				p := newRawPeer(t, Config{ConnWindow: 1 << 16, StreamWindow: 1 << 21}, func(s *Stream) {
 					aborted := make(chan struct{})
-					s.OnAbort(func() { close(aborted) })
+					s.OnAbort(func(*StreamError) { close(aborted) })
 					<-aborted
 				})
 				if tt.name == "more than the link's window" {
@@ -165,7 +165,7 @@ func TestStreamErrors(t *testing.T) {
 				p := newRawPeer(t, Config{StreamWindow: 16 << 10}, func(s *Stream) {
 					if s.ID() == 1 {
 						aborted := make(chan struct{})
-						s.OnAbort(func() { close(aborted) })
+						s.OnAbort(func(*StreamError) { close(aborted) })
 						<-aborted
 						failed <- struct{}{}
 						return

@@ -39,7 +39,7 @@ func (l *Conn) tick() {
 	l.runningPeak = l.running
 	next := l.checkLife(l.now())
 	if next > 0 {
-		l.timer.Reset(next)
+		l.timer.Reset(min(next, tickEvery))
 	}
 	stalled := l.stalled(l.now())
 	l.unlockKick()
@@ -68,8 +68,8 @@ func (l *Conn) checkLife(now time.Duration) time.Duration {
 		l.unresponsive.Store(true)
 		return l.ping(now, timeout)
 	}
-	if quiet := now - heard; quiet < keepAlive {
-		return min(keepAlive-quiet, after)
+	if quiet := now - heard; quiet < l.cfg.KeepAlive {
+		return min(l.cfg.KeepAlive-quiet, after)
 	}
 	return l.ping(now, min(after, timeout))
 }

@@ -53,7 +53,7 @@ func (l *Conn) adopt(s *Stream, id uint32) {
 	l.active.Add(1)
 	if !l.ticking {
 		l.ticking = true
-		l.timer.Reset(l.cfg.PingAfter)
+		l.timer.Reset(min(l.cfg.PingAfter, tickEvery))
 	}
 }
 

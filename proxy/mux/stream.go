@@ -29,9 +29,10 @@ type Stream struct {
 	peeked   int  // bytes that Next gave and that are still in the queue
 	ended    bool // END_STREAM came
 	err      *StreamError
-	onAbort  func()
-	aborted  bool
-	waits    bool // the reading goroutine sleeps
+	onAbort  func(*StreamError)
+	abort    *StreamError // with which the stream was aborted
+	stopped  bool         // see StopRead
+	waits    bool         // the reading goroutine sleeps
 
 	window int // what the peer may have under way or unread
 	credit int // what it may still send
@@ -123,8 +124,8 @@ func (l *Conn) release(s *Stream, id uint32) {
 		s.fields = nil
 	}
 	s.nextHead, s.trailers, s.peeked = 0, headBlock{}, 0
-	s.final, s.ended, s.aborted, s.waits = false, false, false, false
-	s.err, s.onAbort = nil, nil
+	s.final, s.ended, s.stopped, s.waits = false, false, false, false
+	s.err, s.onAbort, s.abort = nil, nil, nil
 	s.owed, s.since = 0, 0
 	s.link, s.id = nil, 0
 	s.gen++
@@ -176,9 +177,9 @@ func (s *Stream) fail(l *Conn, id uint32, e *StreamError, whole bool) {
 	if !whole && s.err == nil {
 		s.err = e
 	}
-	s.aborted = true
+	s.abort = e
 	if s.onAbort != nil {
-		s.onAbort()
+		s.onAbort(e)
 	}
 	s.mu.Unlock()
 	signal(s.readWake)
@@ -186,15 +187,15 @@ func (s *Stream) fail(l *Conn, id uint32, e *StreamError, whole bool) {
 }
 
 // OnAbort has f called, once, when the stream is reset by either side or its
-// link dies; at once when that has happened. f must be quick and must not call
+// connection dies; at once when that has happened. f must be quick and must not call
 // the stream: it is there to wake a goroutine that waits for something else,
 // such as the application. Release waits for a running f, and forgets it.
-func (s *Stream) OnAbort(f func()) {
+func (s *Stream) OnAbort(f func(*StreamError)) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.onAbort = f
-	if s.aborted && f != nil {
-		f()
+	if s.abort != nil && f != nil {
+		f(s.abort)
 	}
 }
 

@@ -65,6 +65,11 @@ func (s *Stream) Next() ([]byte, error) {
 	s.mu.Lock()
 	grant := s.settle()
 	for s.in.size == 0 || s.err != nil {
+		if s.stopped {
+			s.mu.Unlock()
+			s.returnCredit(grant)
+			return nil, errStopped
+		}
 		if s.err != nil || s.ended {
 			err := s.end()
 			s.mu.Unlock()
@@ -82,6 +87,24 @@ func (s *Stream) Next() ([]byte, error) {
 	s.mu.Unlock()
 	s.returnCredit(grant)
 	return p, nil
+}
+
+// StopRead has Next, and one that waits, give a time-out instead of waiting for
+// more, until ResumeRead. Nothing that has come is lost.
+func (s *Stream) StopRead() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.stopped = true
+	if s.wakeable() == deliverWake {
+		signal(s.readWake)
+	}
+}
+
+// ResumeRead undoes StopRead.
+func (s *Stream) ResumeRead() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.stopped = false
 }
 
 // Read is Next with a copy, for io.Reader.

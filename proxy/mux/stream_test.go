@@ -159,7 +159,7 @@ func TestCancelWakes(t *testing.T) {
 		default:
 		}
 		aborted := make(chan struct{})
-		s.OnAbort(func() { close(aborted) })
+		s.OnAbort(func(*StreamError) { close(aborted) })
 		_ = s.WriteHead(responseHead, false)
 		close(entered)
 		_, err := io.Copy(io.Discard, s)

@@ -140,16 +140,34 @@ func (l *Conn) appendData(s *Stream, p []byte, end bool) {
 // hangUp ends the own side and waits a little for the end of the peer's, so
 // that what it has not read yet is not lost to a reset.
 func (l *Conn) hangUp() {
-	l.mu.Lock()
-	clean := l.clean
-	l.mu.Unlock()
-	if c, ok := l.conn.(*tls.Conn); ok && clean {
+	if c, ok := l.conn.(interface{ CloseWrite() error }); ok && l.endsWell() {
 		_ = l.conn.SetReadDeadline(time.Now().Add(lingerTime))
 		if c.CloseWrite() == nil {
 			return // the reader sees the end, or the deadline
 		}
 	}
 	_ = l.conn.Close()
+}
+
+// endsWell says whether the own side may be ended as one that is complete: where
+// both agreed, and where only the GOAWAY says what became of the streams. On TLS
+// the alert says so too.
+func (l *Conn) endsWell() bool {
+	_, secured := l.conn.(*tls.Conn)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.clean || !secured
+}
+
+// drainInput reads what the peer still sends after our GOAWAY, for a bounded
+// time and number of bytes, so that the kernel does not answer it with a reset
+// that destroys the GOAWAY.
+func (l *Conn) drainInput() {
+	const most = 256 << 10
+	if _, ok := l.conn.(interface{ CloseWrite() error }); !ok || !l.endsWell() {
+		return
+	}
+	_, _ = io.CopyN(io.Discard, l.conn, most)
 }
 
 // signal wakes the goroutine that waits on c, or the next one to wait.

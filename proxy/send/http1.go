@@ -9,6 +9,7 @@ import (
 
 	"github.com/leno-mesh/leno/proxy/flow"
 	"github.com/leno-mesh/leno/proxy/http1"
+	"github.com/leno-mesh/leno/proxy/http2"
 	"github.com/leno-mesh/leno/proxy/mux"
 )
 
@@ -210,7 +211,7 @@ func (h *httpConn) Flush() error { return h.conn.Flush() }
 func (h *httpConn) Finish(trailers []flow.Field) error { return h.sink.Finish(trailers) }
 
 // Cancel is part of flow.Exchange.
-func (h *httpConn) Cancel(r flow.Reason) {
+func (h *httpConn) Cancel(r flow.Reason, _ http2.ErrCode) {
 	h.cancel.Store(uint32(r))
 	h.conn.Abort()
 }

@@ -76,14 +76,14 @@ func (p *Peer) Connect(ctx context.Context, where, target string) (flow.Duplex, 
 	return openOpaque(ctx, l, where, target)
 }
 
-// Adopt takes back what Connect gave, if nothing was said on it. It says
-// whether it did.
-func (p *Peer) Adopt(d flow.Duplex) bool {
-	c, ok := d.(flow.ConnDuplex)
-	if ok = ok && p.http != nil; ok {
-		p.http.Adopt(c.Conn.Conn)
+// Adopt takes back what Connect gave, if nothing was sent on it. It says whether
+// it did.
+func (p *Peer) Adopt(c *flow.Conn) bool {
+	if p.http == nil {
+		return false
 	}
-	return ok
+	p.http.Adopt(c)
+	return true
 }
 
 func openOpaque(ctx context.Context, l *mux.Conn, where, target string) (flow.Duplex, error) {
@@ -145,7 +145,7 @@ type PeersConfig struct {
 	Dial    func(ctx context.Context, to netip.AddrPort) (net.Conn, error)
 	Link    mux.Config
 	Buffers *flow.Buffers
-	HTTP    HTTPConfig // Dial is filled in
+	HTTP    HTTPConfig // Dial and Go are filled in
 }
 
 // Peers keeps one Peer for each instance, however many services lead to it.
@@ -153,7 +153,9 @@ type Peers struct {
 	PeersConfig
 	ctx  context.Context //nolint:containedctx // the life of the links, which outlive requests
 	stop context.CancelCauseFunc
-	wg   sync.WaitGroup // links that run
+	wg   sync.WaitGroup // connections that run
+
+	going sync.Mutex // makes Go and Close exclude each other
 
 	mu    sync.Mutex
 	peers map[peerKey]*Peer // guarded by mu
@@ -170,6 +172,21 @@ type peerKey struct {
 func NewPeers(cfg PeersConfig) *Peers {
 	ctx, stop := context.WithCancelCause(context.Background())
 	return &Peers{PeersConfig: cfg, ctx: ctx, stop: stop, peers: make(map[peerKey]*Peer)}
+}
+
+// Go runs what lives as long as the peers do, at most; false once they end.
+func (s *Peers) Go(run func(ctx context.Context)) bool {
+	s.going.Lock()
+	defer s.going.Unlock()
+	if s.ctx.Err() != nil {
+		return false
+	}
+	s.wg.Add(1)
+	go func() {
+		defer s.wg.Done()
+		run(s.ctx)
+	}()
+	return true
 }
 
 // Get gives the peer for an endpoint.
@@ -189,7 +206,7 @@ func (s *Peers) Get(e mesh.Endpoint) *Peer {
 		p.links = &links{peer: p}
 	} else {
 		cfg := s.HTTP
-		cfg.Buffers = s.Buffers
+		cfg.Buffers, cfg.Go = s.Buffers, s.Go
 		cfg.Dial = func(ctx context.Context) (net.Conn, error) {
 			s.keep(p)
 			return s.Dial(ctx, e.Addr)
@@ -272,5 +289,7 @@ func (s *Peers) Close() {
 		}
 	}
 	s.mu.Unlock()
+	s.going.Lock() // none is being started that would not be waited for
+	s.going.Unlock()
 	s.wg.Wait()
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/leno-mesh/leno/proxy/flow"
 	"github.com/leno-mesh/leno/proxy/http1"
+	"github.com/leno-mesh/leno/proxy/mux"
 )
 
 // Defaults of an HTTP pool.
@@ -30,15 +31,21 @@ type HTTPConfig struct {
 	App     bool
 	Limits  http1.Limits
 	Buffers *flow.Buffers
+	// HTTP2 is how connections of HTTP/2 behave.
+	HTTP2 mux.Config
+	// Go runs one of these, which outlives the request that needed it; false
+	// when there is an end to that.
+	Go func(run func(ctx context.Context)) bool
 	// MaxIdle bounds the connections kept without a request; 0 means 64.
 	MaxIdle int
 }
 
-// HTTP keeps the HTTP/1 connections to one application or unmeshed endpoint.
-// The one that was used last is used first, so that those a burst needed can
-// fall idle. It is safe for concurrent use.
+// HTTP keeps the connections to one application or unmeshed endpoint: those of
+// HTTP/1, of which the one that was used last is used first, so that those a
+// burst needed can fall idle, and those of HTTP/2. It is safe for concurrent use.
 type HTTP struct {
 	HTTPConfig
+	shared shared
 
 	mu   sync.Mutex
 	idle []*httpConn // guarded by mu; the last one was used last
@@ -50,17 +57,23 @@ func NewHTTP(cfg HTTPConfig) *HTTP {
 	if cfg.MaxIdle == 0 {
 		cfg.MaxIdle = maxIdleConns
 	}
-	return &HTTP{HTTPConfig: cfg}
+	p := &HTTP{HTTPConfig: cfg}
+	p.shared.http = p
+	return p
 }
 
-// Get gives an exchange on an idle connection, or on a new one. With fresh
-// set it is always a new one. Failures are of type *flow.Error and NotHanded.
+// Get gives an exchange on an idle connection, or on a new one, of the version
+// that the client spoke. With fresh set one of HTTP/1 is always new. Failures are of type
+// *flow.Error and NotHanded.
 //
 // An idle connection is looked at for a pending close before it is used again,
 // unless the request may be sent twice anyway and the connection was in use a
 // moment ago: then the look costs more than the rare second try. One that was
 // idle for longer may hold bytes that answer no request.
 func (p *HTTP) Get(ctx context.Context, r *flow.Request, fresh bool) (flow.Exchange, error) {
+	if r.Version == flow.HTTP20 {
+		return p.shared.get(ctx)
+	}
 	look := r.Length != 0 || !http1.VerbOf(r.Method).Idempotent()
 	for !fresh {
 		h := p.pop()
@@ -141,9 +154,14 @@ func (p *HTTP) put(h *httpConn) {
 }
 
 // Adopt keeps a connection that was opened for something else and on which
-// nothing was said, for the next request.
-func (p *HTTP) Adopt(c net.Conn) {
-	p.put(&httpConn{conn: flow.NewConn(c, p.Buffers), pool: p, adopted: true})
+// nothing was sent, for the next request. If the other end has spoken it is
+// HTTP/2, in which servers do.
+func (p *HTTP) Adopt(c *flow.Conn) {
+	if len(c.Bytes()) > 0 {
+		p.shared.adopt(flow.ConnDuplex{Conn: c})
+		return
+	}
+	p.put(&httpConn{conn: c, pool: p, adopted: true})
 }
 
 // Open gives a connection for something else than requests of a pool: a new
@@ -191,12 +209,13 @@ func (p *HTTP) Trim(now time.Time) {
 		_ = h.conn.Close()
 		h.conn.Free()
 	}
+	p.shared.trim()
 }
 
 func (p *HTTP) empty() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return len(p.idle) == 0
+	return len(p.idle) == 0 && p.shared.empty()
 }
 
 // Close closes the idle connections; those in use end with their request.
@@ -205,6 +224,7 @@ func (p *HTTP) Close() {
 	idle := p.idle
 	p.idle, p.shut = nil, true
 	p.mu.Unlock()
+	p.shared.close()
 	for _, h := range idle {
 		_ = h.conn.Close()
 		h.conn.Free()

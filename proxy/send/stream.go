@@ -7,13 +7,16 @@ import (
 	"sync"
 
 	"github.com/leno-mesh/leno/proxy/flow"
+	"github.com/leno-mesh/leno/proxy/http1"
 	"github.com/leno-mesh/leno/proxy/http2"
 	"github.com/leno-mesh/leno/proxy/mux"
 )
 
-// streamExchange is a request on a link. It is a flow.Exchange.
+// streamExchange is a request on a link, or on an application's own connection
+// of HTTP/2. It is a flow.Exchange.
 type streamExchange struct {
-	peer    *Peer
+	peer    *Peer       // of a link
+	plain   *sharedConn // of an application; nil on a link
 	link    *mux.Conn
 	where   string
 	target  string
@@ -21,26 +24,35 @@ type streamExchange struct {
 	ref     mux.Ref
 	message flow.Message
 	head    bool // the request was HEAD, whose answer has a length and no body
+	twice   bool // the request may be sent twice
+	begun   bool // something of the answer came
 
 	mu       sync.Mutex
-	canceled flow.Reason // guarded by mu; why Cancel was called
+	canceled flow.Reason   // guarded by mu; why Cancel was called
+	code     http2.ErrCode // guarded by mu; with which
 }
 
 // Send is part of flow.Exchange. The stream is opened here, so that HEADERS
 // and a small body go out together.
 func (s *streamExchange) Send(r *flow.Request, body []byte, end bool) error {
-	s.head = r.Head
-	fields := s.message.Request(r, s.where, s.target)
+	s.head, s.begun = r.Head, false
+	var fields []flow.Field
+	if s.plain != nil {
+		s.twice = http1.VerbOf(r.Method).Idempotent()
+		fields = s.message.PlainRequest(r, s.target)
+	} else {
+		fields = s.message.Request(r, s.where, s.target)
+	}
 	st, err := s.link.Open(fields, end && len(body) == 0)
 	if err != nil {
 		return s.notOpened(err)
 	}
 	s.mu.Lock()
 	s.stream, s.ref = st, st.Ref()
-	gone := s.canceled
+	gone, code := s.canceled, s.code
 	s.mu.Unlock()
 	if gone != flow.ReasonNone {
-		s.ref.Cancel()
+		s.ref.Reset(code, gone.String())
 	}
 	if len(body) == 0 {
 		return nil
@@ -67,6 +79,10 @@ func (s *streamExchange) Receive(r *flow.Response) error {
 	if err != nil {
 		return s.failed(err)
 	}
+	s.begun = true
+	if s.plain != nil {
+		return s.receivePlain(r, fields, end)
+	}
 	if err := r.FromFields(fields, end); err != nil {
 		s.ref.Reset(http2.ErrCodeProtocol, err.Error())
 		return flow.Fail(flow.BadResponse, err)
@@ -84,6 +100,19 @@ func (s *streamExchange) Receive(r *flow.Response) error {
 		if e := refusal(r); e != nil {
 			return e
 		}
+	}
+	return nil
+}
+
+// receivePlain takes a head of an application's answer.
+func (s *streamExchange) receivePlain(r *flow.Response, fields []flow.Field, end bool) error {
+	err := r.FromPlain(fields, end)
+	if err == nil && end && !s.head && r.Status != 304 && http2.ContentLength(fields) > 0 {
+		err = flow.ErrLength
+	}
+	if err != nil {
+		s.ref.Reset(http2.ErrCodeProtocol, err.Error())
+		return flow.Fail(s.plain.pool.http.malformed(), err)
 	}
 	return nil
 }
@@ -114,7 +143,21 @@ func (s *streamExchange) failed(err error) error {
 	if canceled != flow.ReasonNone {
 		return flow.Fail(canceled, err)
 	}
-	return streamFailed(err)
+	e := streamFailed(err)
+	if s.plain == nil {
+		return e
+	}
+	e.Remote = false // what the application does is not said by a peer's proxy
+	var se *mux.StreamError
+	switch {
+	case errors.As(err, &se) && !se.Remote: // what it sent made no sense
+		e.Reason = s.plain.pool.http.malformed()
+	default:
+		e.Reason = s.plain.pool.http.reset()
+		// As with HTTP/1, a connection may end just as it is used again.
+		e.NotHanded = e.NotHanded || se != nil && se.Conn && s.twice && !s.begun && s.plain.reused
+	}
+	return e
 }
 
 func streamFailed(err error) *flow.Error {
@@ -127,6 +170,8 @@ func streamFailed(err error) *flow.Error {
 			e.Reason = flow.Draining
 		case se.Remote && se.Code == http2.ErrCodeRefusedStream:
 			e.Reason = flow.Overloaded
+		case se.Remote && !se.Conn:
+			e.Code = se.Code
 		}
 	}
 	return e
@@ -160,16 +205,27 @@ func (s *streamExchange) Write(p []byte, end bool) error {
 func (s *streamExchange) Flush() error { return nil }
 
 // Finish is part of flow.Sink.
-func (s *streamExchange) Finish(trailers []flow.Field) error { return s.stream.CloseWrite(trailers) }
+func (s *streamExchange) Finish(trailers []flow.Field) error {
+	if s.plain != nil {
+		var err error
+		if trailers, err = flow.PlainTrailers(trailers); err != nil {
+			return err
+		}
+	}
+	return s.stream.CloseWrite(trailers)
+}
 
 // Cancel is part of flow.Exchange.
-func (s *streamExchange) Cancel(r flow.Reason) {
+func (s *streamExchange) Cancel(r flow.Reason, code http2.ErrCode) {
+	if code == 0 {
+		code = http2.ErrCodeCancel
+	}
 	s.mu.Lock()
-	s.canceled = r
+	s.canceled, s.code = r, code
 	ref, open := s.ref, s.stream != nil
 	s.mu.Unlock()
 	if open {
-		ref.Cancel()
+		ref.Reset(code, r.String())
 	}
 }
 
@@ -181,5 +237,11 @@ func (s *streamExchange) Done(bool) {
 	s.mu.Lock()
 	s.stream, s.ref, s.canceled, s.link = nil, mux.Ref{}, flow.ReasonNone, nil
 	s.mu.Unlock()
+	if c := s.plain; c != nil {
+		s.plain = nil
+		c.pool.give(c)
+		c.pool.exchanges.Put(s)
+		return
+	}
 	s.peer.exchanges.Put(s)
 }

@@ -1,0 +1,89 @@
+package proxy
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/leno-mesh/leno/proxy/flow"
+	"github.com/leno-mesh/leno/proxy/http2"
+	"github.com/leno-mesh/leno/proxy/mux"
+	"github.com/leno-mesh/leno/telemetry"
+)
+
+// Applications are pinged rarely: grpc's servers end a connection whose client
+// pings them more often than every five minutes, and one that a debugger has
+// stopped is not dead. The kernel tells when the process is.
+const (
+	appKeepAlive   = 6 * time.Minute
+	appPingTimeout = 20 * time.Second
+)
+
+// forApplications is how connections of HTTP/2 behave whose other end is no
+// proxy of ours. They share the memory of the links.
+func forApplications(c mux.Config) mux.Config {
+	c.Settings, c.Share = nil, nil
+	c.PingAfter, c.KeepAlive, c.PingTimeout = appKeepAlive, appKeepAlive, appPingTimeout
+	c.Strict = true
+	return c
+}
+
+// clientSet is the HTTP/2 connections of clients. The zero value is ready; it
+// is safe for concurrent use.
+type clientSet struct {
+	mu       sync.Mutex
+	open     map[*mux.Conn]struct{} // guarded by mu
+	draining bool                   // guarded by mu
+}
+
+// serve serves a client's connection until it ends, each stream on a goroutine
+// of its own.
+func (s *clientSet) serve(ctx context.Context, c *flow.Conn, cfg mux.Config, serve func(*flow.Seat, *mux.Stream)) {
+	l := mux.NewServer(flow.ConnDuplex{Conn: c}, cfg, func(st *mux.Stream) {
+		c.Seat.Begin()
+		defer c.Seat.End()
+		serve(c.Seat, st)
+	})
+	s.add(l)
+	defer s.remove(l)
+	c.Seat.Reads()
+	defer c.Seat.Read(0)
+	_ = l.Run(ctx) // every stream on it was told why it ended
+}
+
+func (s *clientSet) add(l *mux.Conn) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.draining {
+		l.Drain()
+	}
+	if s.open == nil {
+		s.open = make(map[*mux.Conn]struct{})
+	}
+	s.open[l] = struct{}{}
+}
+
+func (s *clientSet) remove(l *mux.Conn) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.open, l)
+}
+
+// drain asks every client to send no more requests here, also those that come
+// later; what is on its way is served.
+func (s *clientSet) drain() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.draining = true
+	for l := range s.open {
+		l.Drain()
+	}
+}
+
+// malformed refuses a stream whose head makes no sense.
+func malformed(c *core, d telemetry.Direction, st *mux.Stream, err error) {
+	e := flow.AsError(err, flow.ClientGone)
+	c.metrics.Failed(d, e.Reason.String())
+	c.log.Info("stream refused", "direction", d.String(), "reason", e.Reason.String(), "error", err)
+	st.Reset(http2.ErrCodeProtocol, e.Reason.String())
+}

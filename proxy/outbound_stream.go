@@ -1,0 +1,73 @@
+package proxy
+
+import (
+	"context"
+	"sync"
+
+	"github.com/leno-mesh/leno/mesh"
+	"github.com/leno-mesh/leno/proxy/accept"
+	"github.com/leno-mesh/leno/proxy/flow"
+	"github.com/leno-mesh/leno/proxy/mux"
+)
+
+// outboundStream is a request of a client that speaks HTTP/2.
+type outboundStream struct {
+	outboundCall
+	stream    accept.Stream
+	interrupt func(*mux.StreamError)
+}
+
+type outboundStreams struct{ pool sync.Pool }
+
+func (p *outboundStreams) get(o *outbound, fixed *destination) *outboundStream {
+	x, ok := p.pool.Get().(*outboundStream)
+	if !ok {
+		x = &outboundStream{}
+		x.begin(o, &x.stream)
+		x.interrupt = x.relay.Gone
+	}
+	x.fixed = fixed
+	return x
+}
+
+// put takes the state back. Its stream, which is released a moment later, must
+// not reach it any more.
+func (p *outboundStreams) put(x *outboundStream) {
+	x.stream.OnAbort(nil)
+	x.release()
+	p.pool.Put(x)
+}
+
+// multiplexed serves a client's connection of HTTP/2.
+func (o *outbound) multiplexed(ctx context.Context, c *flow.Conn, fixed *destination) {
+	o.clients.serve(ctx, c, o.http2, func(seat *flow.Seat, st *mux.Stream) { o.stream(ctx, seat, fixed, st) })
+}
+
+// end ends a stream whose answer could not be given whole.
+func (x *outboundStream) end(out flow.Outcome) {
+	if out.Err != nil && !out.Told {
+		x.caller.Abort(out.Err.Reason, out.Err.Code)
+	}
+}
+
+// connectMethod answers CONNECT as a forward proxy does, and treats what
+// follows as a connection to the named target.
+func (x *outboundStream) connectMethod(ctx context.Context) {
+	t, err := targetOf(x.request.Authority)
+	if err != nil {
+		x.fail(flow.AsError(err, flow.BadRequest), nil)
+		return
+	}
+	ok := flow.Response{Status: 200, Version: flow.HTTP20}
+	if x.caller.Respond(&ok, false) != nil {
+		return
+	}
+	c := flow.NewConn(x.stream.Conn(), x.buffers)
+	defer c.Free()
+	defer c.Close()
+	if t == (mesh.Target{}) {
+		c.Abort()
+		return
+	}
+	x.connection(ctx, c, t)
+}
