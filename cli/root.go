@@ -75,7 +75,7 @@ func newRootCmd(a *app) *cobra.Command {
 	cmd.AddCommand(
 		newServerCmd(a), newTokenCmd(a), newRunCmd(a), newStopCmd(a), newRevokeCmd(a), newDemoCmd(a), newDemoAppCmd(a),
 		newStatCmd(a), newEdgesCmd(a), newProxiesCmd(a), newEndpointsCmd(a), newIdentityCmd(a), newCheckCmd(a),
-		newInstallCmd(a), newUpgradeCmd(a), newUninstallCmd(a), newVersionCmd(a),
+		newInstallCmd(a), newUpgradeCmd(a), newUninstallCmd(a), newInjectCmd(a), newUninjectCmd(a), newVersionCmd(a),
 	)
 	return cmd
 }

@@ -1,0 +1,82 @@
+package inject
+
+import (
+	"net/url"
+	"strconv"
+	"strings"
+)
+
+// probePath is where the proxy's admin port connects to a port of the
+// application. A TCP probe of a captured port would always succeed, since it is
+// the proxy that takes the connection.
+const probePath = "/probe/tcp/"
+
+var probeKinds = []string{"livenessProbe", "readinessProbe", "startupProbe"} //nolint:gochecknoglobals // never written
+
+// eachProbe calls f for every probe and lifecycle hook that may be a TCP one.
+func eachProbe(spec tree, f func(container, probe tree)) {
+	for _, key := range []string{"initContainers", "containers"} {
+		for _, c := range objects(spec, key) {
+			for _, kind := range probeKinds {
+				if p := sub(c, kind); p != nil {
+					f(c, p)
+				}
+			}
+		}
+	}
+}
+
+// rewriteProbes has the proxy do the TCP probes. HTTP and gRPC probes work as
+// they are: they fail when the application does not answer.
+func rewriteProbes(spec tree) {
+	eachProbe(spec, func(c, p tree) {
+		tcp := sub(p, "tcpSocket")
+		if tcp == nil || tcp["host"] != nil {
+			return // of another host: as it was
+		}
+		path, ok := pathOf(c, tcp["port"])
+		if !ok {
+			return
+		}
+		delete(p, "tcpSocket")
+		p["httpGet"] = tree{"path": path, "port": adminPort}
+	})
+}
+
+// pathOf writes a probe's port, and its name if it was given by name.
+func pathOf(container tree, p any) (string, bool) {
+	name, byName := p.(string)
+	if !byName {
+		return probePath + number(p), true
+	}
+	if _, err := port(name); err == nil {
+		return probePath + name + "?name=" + name, true
+	}
+	for _, x := range objects(container, "ports") {
+		if text(x, "name") == name {
+			return probePath + number(x["containerPort"]) + "?name=" + url.QueryEscape(name), true
+		}
+	}
+	return "", false
+}
+
+// restoreProbes puts back what rewriteProbes replaced.
+func restoreProbes(spec tree) {
+	eachProbe(spec, func(_, p tree) {
+		path, ours := strings.CutPrefix(text(sub(p, "httpGet"), "path"), probePath)
+		if !ours || number(sub(p, "httpGet")["port"]) != strconv.Itoa(adminPort) {
+			return
+		}
+		digits, query, _ := strings.Cut(path, "?")
+		n, err := port(digits)
+		if err != nil {
+			return
+		}
+		var was any = int(n)
+		if q, err := url.ParseQuery(query); err == nil && q.Get("name") != "" {
+			was = q.Get("name")
+		}
+		delete(p, "httpGet")
+		p["tcpSocket"] = tree{"port": was}
+	})
+}
