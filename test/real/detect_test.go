@@ -14,8 +14,6 @@ import (
 	"testing"
 	"time"
 
-	"golang.org/x/net/http2"
-
 	"github.com/leno-mesh/leno/test/harness"
 )
 
@@ -179,7 +177,7 @@ func tryTLS(t *testing.T, w *harness.Way, _ *application) {
 	at := w.Address(tlsPort)
 	out := harness.MustRun(t, w.From, harness.Program{Name: "curl", Args: []string{
 		harness.Need(t, "curl", "curl"), "-sS", "--insecure", "-w", "%{http_code}", "-o", "/dev/null", "--max-time", "60",
-		"--resolve", fmt.Sprintf("%s:%d:%s", name, at.Port(), at.Addr()), fmt.Sprintf("https://%s:%d/", name, at.Port()),
+		"--resolve", fmt.Sprintf("%s:%d:%s", name, at.Port(), at.Addr()), "https://" + net.JoinHostPort(name, fmt.Sprint(at.Port())) + "/",
 	}})
 	if out != "200" {
 		t.Errorf("curl: %q", out)
@@ -192,10 +190,14 @@ func tryTLS(t *testing.T, w *harness.Way, _ *application) {
 }
 
 // prior gives HTTP/2 with prior knowledge over one connection.
-func prior(t *testing.T, c net.Conn) *http2.ClientConn {
+func prior(t *testing.T, c net.Conn) *http.ClientConn {
 	t.Helper()
-	transport := &http2.Transport{AllowHTTP: true}
-	cc, err := transport.NewClientConn(c)
+	transport := &http.Transport{
+		Protocols:   new(http.Protocols),
+		DialContext: func(context.Context, string, string) (net.Conn, error) { return c, nil },
+	}
+	transport.Protocols.SetUnencryptedHTTP2(true)
+	cc, err := transport.NewClientConn(t.Context(), "http", "web:80")
 	if err != nil {
 		t.Fatal(err)
 	}
