@@ -85,7 +85,10 @@ func start(ctx context.Context, o options, owner node.Process) (state, error) {
 		return state{}, err
 	}
 	if err := s.boot(ctx, o, programs, containerd); err != nil {
-		return state{}, errors.Join(err, keepLogs(s), down(s.Name))
+		if !errors.Is(ctx.Err(), context.Canceled) { // by the person who waited
+			err = errors.Join(err, keepLogs(s))
+		}
+		return state{}, errors.Join(err, down(s.Name))
 	}
 	return s, nil
 }
@@ -199,17 +202,4 @@ func snapshotter(dir string) string {
 		return "native"
 	}
 	return "overlayfs"
-}
-
-// keepLogs saves the logs of a cluster that did not come up, and says where
-// they are.
-func keepLogs(s state) error {
-	kept, err := os.MkdirTemp("", "leno-cluster-logs-")
-	if err != nil {
-		return err
-	}
-	if err := os.CopyFS(kept, os.DirFS(filepath.Join(dirOf(s.Name), "logs"))); err != nil {
-		return err
-	}
-	return fmt.Errorf("the logs are kept in %s", kept)
 }

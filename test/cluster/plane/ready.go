@@ -33,7 +33,7 @@ func (p *Plane) WaitReady(ctx context.Context) error {
 	}
 	for _, s := range steps {
 		if err := p.poll(ctx, client, s.path, s.good); err != nil {
-			return fmt.Errorf("waiting for %s: %w; the logs are in %s", s.what, err, p.LogDir())
+			return fmt.Errorf("waiting for %s: %w", s.what, err)
 		}
 	}
 	return p.tellPodNetworks(ctx, client)
@@ -77,7 +77,7 @@ func (p *Plane) StartDNS(ctx context.Context) error {
 		return nil
 	})
 	if err != nil {
-		return fmt.Errorf("waiting for CoreDNS: %w; the logs are in %s", err, p.LogDir())
+		return fmt.Errorf("waiting for CoreDNS: %w", err)
 	}
 	return nil
 }
