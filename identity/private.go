@@ -3,15 +3,22 @@ package identity
 import (
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"syscall"
 )
 
 // ReadPrivateFile reads a file of at most limit bytes that only its owner
 // may read. One that others can read is refused, with the command that helps.
 func ReadPrivateFile(path string, limit int64) ([]byte, error) {
-	st, err := os.Stat(path)
+	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0) // no pipe can make it wait
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	st, err := f.Stat() // of what is read, whatever the path leads to by now
 	if err != nil {
 		return nil, err
 	}
@@ -21,7 +28,7 @@ func ReadPrivateFile(path string, limit int64) ([]byte, error) {
 	if st.Size() > limit || !st.Mode().IsRegular() {
 		return nil, &fs.PathError{Op: "read", Path: path, Err: fmt.Errorf("not a regular file of at most %d bytes", limit)}
 	}
-	return os.ReadFile(path)
+	return io.ReadAll(io.LimitReader(f, limit))
 }
 
 // WritePrivateFile replaces a file whole (0600): a crash leaves the old one or the

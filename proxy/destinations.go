@@ -28,6 +28,7 @@ type destination struct {
 	target  mesh.Target
 	current atomic.Pointer[resolved]   // nil before the first answer
 	ready   chan struct{}              // closed with the first answer
+	meshed  atomic.Bool                // the control plane has known it
 	users   atomic.Int64               // connections that hold it
 	used    atomic.Int64               // clock of the last use, ns
 	early   atomic.Int64               // clock until which its server is known to speak first, ns
@@ -66,9 +67,28 @@ type destinations struct {
 	clock    func() time.Duration
 	most     int // how many there may be
 
-	mu    sync.Mutex
-	m     map[mesh.Target]*destination // guarded by mu
-	place mesh.Place                   // guarded by mu; this workload's
+	mu sync.Mutex
+	m  map[mesh.Target]*destination // guarded by mu
+	// place is this workload's.
+	place mesh.Place // guarded by mu
+	// known is what was ever a part of the mesh: it is never called in plain
+	// text, also when the control plane does not know it any more.
+	known map[mesh.Target]bool // guarded by mu
+}
+
+// maxKnown bounds what is remembered of destinations that are gone.
+const maxKnown = 16384
+
+func (s *destinations) remember(t mesh.Target) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.known) >= maxKnown {
+		for old := range s.known { // any one
+			delete(s.known, old)
+			break
+		}
+	}
+	s.known[t] = true
 }
 
 var errTooManyDestinations = errors.New("this proxy watches as many destinations as it may")
@@ -85,6 +105,7 @@ func (s *destinations) acquire(t mesh.Target) (*destination, error) {
 			return nil, flow.NotHanded(flow.Overloaded, errTooManyDestinations)
 		}
 		d = &destination{target: t, ready: make(chan struct{})}
+		d.meshed.Store(s.known[t])
 		s.m[t] = d
 	}
 	d.users.Add(1)
@@ -129,6 +150,9 @@ func (s *destinations) apply(m *mesh.Destination) error {
 	table, err := route.NewTable(m)
 	if err != nil {
 		return err
+	}
+	if m.Kind != mesh.DestinationUnknown && !d.meshed.Swap(true) {
+		s.remember(m.Target)
 	}
 	next := s.resolved(m, table)
 	next.sets = make([]*balance.Set[*instance], len(m.Sets))

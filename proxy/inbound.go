@@ -10,6 +10,7 @@ import (
 	"github.com/leno-mesh/leno/mesh"
 	"github.com/leno-mesh/leno/proxy/accept"
 	"github.com/leno-mesh/leno/proxy/flow"
+	"github.com/leno-mesh/leno/proxy/http2"
 	"github.com/leno-mesh/leno/proxy/identify"
 	"github.com/leno-mesh/leno/proxy/mux"
 	"github.com/leno-mesh/leno/telemetry"
@@ -164,6 +165,7 @@ func (i *inbound) plain(ctx context.Context, c *flow.Conn, to netip.AddrPort) {
 func (i *inbound) requests(ctx context.Context, c *flow.Conn, from *caller, port *ownPort) {
 	x := newInboundHTTP(i, c)
 	defer context.AfterFunc(ctx, x.relay.End)()
+	c.Seat.OnEnd(func() { x.relay.Interrupt(flow.ClientGone, http2.ErrCodeCancel) })
 	if st := streamOf(flow.ConnDuplex{Conn: c}); st != nil {
 		st.OnAbort(x.relay.Gone)
 	}

@@ -152,3 +152,32 @@ func TestInterimFlood(t *testing.T) {
 		}
 	}
 }
+
+// TestGoneClients has clients that ask and go away before there is an answer
+// give way, and such as reset their connections end at once.
+func TestGoneClients(t *testing.T) {
+	app := newTCPApp(t)
+	p := limited(t, app.addr, func(c *proxy.Config) { c.MaxConns = 2 })
+	leave := func(n int, reset bool) {
+		c := dial(t, p.Outbound)
+		fmt.Fprint(c, "GET / HTTP/1.1\r\nHost: app.shop\r\n\r\n")
+		expect(t, app.conn(t, n), "GET / HTTP/1.1\r\n") // it works on it
+		if reset {
+			_ = c.(*net.TCPConn).SetLinger(0)
+		}
+		_ = c.Close()
+	}
+	leave(0, true)
+	_ = app.conn(t, 0).SetReadDeadline(time.Now().Add(patience))
+	if _, err := io.Copy(io.Discard, app.conn(t, 0)); err == nil {
+		t.Error("the application's request ended well")
+	} else if nerr, ok := err.(net.Error); ok && nerr.Timeout() {
+		t.Error("the application goes on for a client that is gone")
+	}
+	for n := 1; n <= 6; n++ {
+		leave(n, false)
+	}
+	if got := p.Client.Spent().Clients; got > 2 {
+		t.Errorf("%d connections", got)
+	}
+}

@@ -10,6 +10,7 @@ import (
 	"github.com/leno-mesh/leno/proxy/accept"
 	"github.com/leno-mesh/leno/proxy/balance"
 	"github.com/leno-mesh/leno/proxy/flow"
+	"github.com/leno-mesh/leno/proxy/http2"
 	"github.com/leno-mesh/leno/proxy/mux"
 	"github.com/leno-mesh/leno/telemetry"
 )
@@ -75,6 +76,7 @@ func (o *outbound) requests(ctx context.Context, c *flow.Conn, fixed *destinatio
 	x := newOutboundHTTP(o, c, fixed)
 	defer x.release()
 	defer context.AfterFunc(ctx, x.relay.End)()
+	c.Seat.OnEnd(func() { x.relay.Interrupt(flow.ClientGone, http2.ErrCodeCancel) })
 	for {
 		if err := x.http1.ReadRequest(&x.request); err != nil {
 			x.unreadable(err)

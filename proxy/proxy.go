@@ -156,7 +156,7 @@ func New(cfg Config) (*Proxy, error) {
 func (p *Proxy) buildOutbound() {
 	d := &destinations{
 		peers: p.peers, clock: p.core.clock, watch: p.cfg.Watch, unwatch: p.cfg.Unwatch,
-		m: make(map[mesh.Target]*destination), most: p.cfg.MaxDestinations,
+		m: make(map[mesh.Target]*destination), known: make(map[mesh.Target]bool), most: p.cfg.MaxDestinations,
 	}
 	d.counters = p.outboundCounters
 	p.outbound = &outbound{core: p.core, destinations: d, lookup: systemLookup}
@@ -349,6 +349,8 @@ func (p *Proxy) tend(ctx context.Context) error {
 			p.outbound.destinations.tend(p.core.clock())
 			p.peers.Tend(now)
 			p.inbound.links.tend(now)
+			p.core.inSeats.Sweep()
+			p.core.outSeats.Sweep()
 		}
 	}
 }

@@ -36,9 +36,11 @@ func (o *outbound) resolve(ctx context.Context, d *destination) (*resolved, erro
 	if p := d.plain.Load(); p != nil && o.clock() < p.until {
 		return p.resolved, nil
 	}
-	addrs, ok := o.outside(ctx, d.target)
+	addrs, fault := o.outside(ctx, d, err == nil)
 	switch {
-	case ok:
+	case fault != nil:
+		return nil, fault
+	case len(addrs) > 0:
 	case err == nil:
 		return o.appearing(ctx, d)
 	default:
@@ -75,38 +77,63 @@ func (o *outbound) appearing(ctx context.Context, d *destination) (*resolved, er
 	}
 }
 
-// outside gives the addresses of a target if all of them are outside the
-// mesh's networks and none is this proxy.
-func (o *outbound) outside(ctx context.Context, t mesh.Target) ([]netip.Addr, bool) {
-	own := o.own.inbound()
-	if own == nil || o.ports[t.Port] && t.Addr.IsLoopback() {
-		return nil, false
+var errOwnPort = errors.New("that is a port of this proxy")
+
+// outside gives the addresses of a destination if all of them are outside the
+// mesh's networks, and none otherwise. Answered says whether the control plane
+// has said that it does not know the destination; what was a part of the mesh
+// before never is outside.
+func (o *outbound) outside(ctx context.Context, d *destination, answered bool) ([]netip.Addr, *flow.Error) {
+	own, t := o.own.inbound(), d.target
+	if own == nil || d.meshed.Load() {
+		return nil, nil
 	}
 	addrs := []netip.Addr{t.Addr}
 	if t.Host != "" {
-		if meshName(t.Host, own.ClusterDomain) {
-			return nil, false
+		if meshName(t.Host, own) || !answered && mayBeMeshName(t.Host) {
+			return nil, nil
 		}
 		var err error
 		if addrs, err = o.lookup(ctx, t.Host); err != nil {
-			return nil, false
+			return nil, nil
 		}
 	}
-	for _, a := range addrs {
-		for _, n := range own.Networks {
-			if n.Contains(a.Unmap()) {
-				return nil, false
-			}
+	for i, a := range addrs {
+		a = a.Unmap().WithZone("") // networks have no zones
+		if o.ports[t.Port] && (o.self(a) || a.IsUnspecified()) {
+			return nil, flow.NotHanded(flow.Loop, errOwnPort)
+		}
+		if inside(a, own.Networks) {
+			return nil, nil
+		}
+		addrs[i] = a
+	}
+	return addrs, nil
+}
+
+func inside(a netip.Addr, networks []netip.Prefix) bool {
+	if a.IsUnspecified() { // the kernel takes it for loopback
+		a = netip.AddrFrom4([4]byte{127, 0, 0, 1})
+	}
+	for _, n := range networks {
+		if n.Contains(a) {
+			return true
 		}
 	}
-	return addrs, len(addrs) > 0
+	return false
 }
 
 // meshName says whether a name can only be one of the mesh's.
-func meshName(host, clusterDomain string) bool {
-	return !strings.Contains(host, ".") || strings.HasSuffix(host, ".svc") ||
-		clusterDomain != "" && strings.HasSuffix(host, ".svc."+clusterDomain)
+func meshName(host string, own *mesh.Inbound) bool {
+	_, namespace, dotted := strings.Cut(host, ".")
+	return !dotted || namespace == own.Namespace || strings.HasSuffix(host, ".svc") ||
+		own.ClusterDomain != "" && strings.HasSuffix(host, ".svc."+own.ClusterDomain)
 }
+
+// mayBeMeshName says whether a name can be a service and its namespace. Then
+// only the control plane can tell whether it is: the same name may lead
+// somebody else's way in the DNS.
+func mayBeMeshName(host string) bool { return strings.Count(host, ".") == 1 }
 
 func (o *outbound) plain(t mesh.Target, addrs []netip.Addr) (*plainRoute, error) {
 	m := &mesh.Destination{Target: t, Port: t.Port, Sets: []mesh.EndpointSet{{Port: t.Port}}}

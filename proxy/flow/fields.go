@@ -144,7 +144,11 @@ func ours(name string) bool {
 	return strings.HasPrefix(name, "leno-") || strings.HasPrefix(name, "leno_")
 }
 
-var errNoWhere = errors.New("stream without leno-link")
+var (
+	errNoWhere = errors.New("stream without leno-link")
+	// Two readers could take one or the other.
+	errTwice = errors.New("a field of Leno's own came twice")
+)
 
 // FromFields fills in a request from the fields of a stream of a link, and
 // gives its leno-link value. With end set the request has no body. Fields is
@@ -196,10 +200,12 @@ func (r *Request) take(fields []Field) (where string, f form, err error) {
 		switch v := &fields[i]; {
 		case v.Name[0] == ':':
 			r.takePseudo(v)
-		case v.Name == FieldLink:
+		case v.Name == FieldLink && where == "":
 			where = v.Value
-		case v.Name == FieldForm:
+		case v.Name == FieldForm && !f.said:
 			f = parseForm(v.Value)
+		case v.Name == FieldLink, v.Name == FieldForm:
+			return "", f, errTwice
 		case ours(v.Name):
 		case v.Name == "host": // told by :authority and the form
 			if r.Authority == "" {
@@ -298,12 +304,14 @@ func (r *Response) take(fields []Field, link bool) (f form, err error) {
 		switch v := &fields[i]; {
 		case v.Name == ":status":
 			r.Status, _ = strconv.Atoi(v.Value)
-		case link && v.Name == FieldReason:
+		case link && v.Name == FieldReason && r.Leno == "":
 			r.Leno = v.Value
-		case link && v.Name == FieldAnswer:
+		case link && v.Name == FieldAnswer && r.Answer == "":
 			r.Answer = v.Value
-		case link && v.Name == FieldForm:
+		case link && v.Name == FieldForm && !f.said:
 			f = parseForm(v.Value)
+		case link && (v.Name == FieldReason || v.Name == FieldAnswer || v.Name == FieldForm):
+			return f, errTwice
 		case v.Name[0] == ':' || ours(v.Name):
 		default:
 			if v.Name == "content-length" {

@@ -324,3 +324,40 @@ func TestLengthAgainstEnd(t *testing.T) {
 		t.Errorf("five to come: %v", err)
 	}
 }
+
+// TestTwice has a field of Leno's own come once or not at all: of two, two
+// readers could believe different ones.
+func TestTwice(t *testing.T) {
+	request := []Field{
+		{Name: ":method", Value: "GET"},
+		{Name: ":scheme", Value: "http"},
+		{Name: ":authority", Value: "a"},
+		{Name: ":path", Value: "/"},
+		{Name: FieldLink, Value: "v=1"},
+		{Name: FieldForm, Value: ""},
+	}
+	response := []Field{
+		{Name: ":status", Value: "200"},
+		{Name: FieldForm, Value: ""},
+		{Name: FieldAnswer, Value: AnswerConnected},
+		{Name: FieldReason, Value: "x"},
+	}
+	var q Request
+	var p Response
+	if _, err := q.FromFields(request, true); err != nil {
+		t.Error(err)
+	}
+	if err := p.FromFields(response, true); err != nil {
+		t.Error(err)
+	}
+	for _, name := range []string{FieldLink, FieldForm} {
+		if _, err := q.FromFields(append(request[:len(request):len(request)], Field{Name: name, Value: "v=1;w=b"}), true); err == nil {
+			t.Errorf("%s came twice and was taken", name)
+		}
+	}
+	for _, name := range []string{FieldForm, FieldAnswer, FieldReason} {
+		if err := p.FromFields(append(response[:len(response):len(response)], Field{Name: name, Value: "y"}), true); err == nil {
+			t.Errorf("%s came twice and was taken", name)
+		}
+	}
+}

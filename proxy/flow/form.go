@@ -16,6 +16,7 @@ type form struct {
 	names   string // "", "lower" or "index:Name,..."
 	reason  string
 	hasText bool // reason is told
+	said    bool // the field was there
 }
 
 // namesLower says that all names are lower case, as those of HTTP/2 are.
@@ -96,6 +97,7 @@ func parseForm(s string) form {
 		return form{version: HTTP20, names: namesLower}
 	}
 	f := defaultForm()
+	f.said = true
 	for pair := range strings.SplitSeq(s, ";") {
 		key, value, _ := strings.Cut(pair, "=")
 		switch key {

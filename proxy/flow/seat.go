@@ -1,12 +1,9 @@
 package flow
 
 import (
-	"math"
-	"math/rand/v2"
 	"net"
 	"sync"
 	"sync/atomic"
-	"syscall"
 )
 
 // Seats bounds the connections of one side of a proxy. When all are taken, a
@@ -40,6 +37,8 @@ type Seat struct {
 	streams atomic.Int32  // that are under way, where there are many
 	holds   atomic.Bool   // a way to the server was opened for it
 	moved   atomic.Int64  // bytes since the stamp
+	// onEnd wakes up who works for the connection when it is taken away.
+	onEnd atomic.Pointer[func()]
 }
 
 const (
@@ -50,6 +49,8 @@ const (
 	seatTrust = 8
 	// seatLook bounds how many seats are compared for one newcomer.
 	seatLook = 1024
+	// seatPeeks bounds how many are looked at for a client that went away.
+	seatPeeks = 128
 	// seatTries bounds how many of them are asked whether they wait indeed.
 	seatTries = 8
 )
@@ -61,6 +62,9 @@ func (s *Seats) Take(c net.Conn) (seat *Seat, evicted bool) {
 	s.mu.Lock()
 	if s.Max > 0 && len(s.all) >= s.Max {
 		victim := s.stalest(false)
+		if victim == nil {
+			victim = s.gone()
+		}
 		if victim == nil {
 			s.mu.Unlock()
 			return nil, false
@@ -93,71 +97,6 @@ func (s *Seats) Yield(n int) (ended int) {
 		victim.end()
 	}
 	return ended
-}
-
-// stalest finds the seat whose connection has kept the proxy waiting the
-// longest, among those that are looked at; with holding set only one that holds
-// something elsewhere. s.mu is held.
-func (s *Seats) stalest(holding bool) *Seat {
-	if len(s.all) == 0 {
-		return nil
-	}
-	from := rand.IntN(len(s.all)) // it spreads, it guards nothing
-	below := uint64(math.MaxUint64)
-	var oldest *Seat
-	for range seatTries {
-		var found *Seat
-		var most uint64
-		for i := range min(len(s.all), seatLook) {
-			seat := s.all[(from+i)%len(s.all)]
-			age := seat.age(s.taken.Load())
-			if age < below && age > most && (!holding || seat.working() || seat.holds.Load()) && seat.waits() {
-				found, most = seat, age
-			}
-		}
-		if found == nil {
-			break
-		}
-		if found.writes.Load() > 0 || !readable(found.conn) {
-			return found
-		}
-		below = most // what it said waits for us
-		if oldest == nil && !found.proven.Load() {
-			oldest = found
-		}
-	}
-	return oldest
-}
-
-// age is how long the seat has got nothing done, on the clock of the seats,
-// and never 0.
-func (s *Seat) age(now uint64) uint64 {
-	age := (now-s.stamp.Load())*seatTrust + seatTrust
-	if s.proven.Load() {
-		age /= seatTrust
-	}
-	return age
-}
-
-func (s *Seat) waits() bool { return s.reads.Load() > 0 || s.writes.Load() > 0 }
-
-// readable says whether a connection has bytes or an end that nobody has read
-// yet: then it is the proxy that is late.
-func readable(c net.Conn) (yes bool) {
-	sc, ok := c.(syscall.Conn)
-	if !ok {
-		return false
-	}
-	raw, err := sc.SyscallConn()
-	if err != nil {
-		return false
-	}
-	_ = raw.Control(func(fd uintptr) {
-		var b [1]byte
-		_, _, e := syscall.Recvfrom(int(fd), b[:], syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
-		yes = e == nil
-	})
-	return yes
 }
 
 // remove takes a seat out. s.mu is held.
@@ -196,6 +135,16 @@ func (s *Seat) end() {
 		_ = t.SetLinger(0)
 	}
 	_ = s.conn.Close()
+	if f := s.onEnd.Load(); f != nil {
+		(*f)()
+	}
+}
+
+// OnEnd has f called when the seat is taken away. It must be quick.
+func (s *Seat) OnEnd(f func()) {
+	if s != nil {
+		s.onEnd.Store(&f)
+	}
 }
 
 // Leave gives the seat back.
