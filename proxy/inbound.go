@@ -117,6 +117,7 @@ func (i *inbound) route(from *caller, value string) (*ownPort, flow.Where, *flow
 // application closed while it was idle is replaced once.
 func (w *worker) serve(ctx context.Context, from *caller, port *ownPort, start time.Time) {
 	w.request.ClientID = string(from.Identity)
+	w.relay.Await()
 	w.caller.OnAbort(w.interrupt)
 	h := from.counters(port).HTTP()
 	h.Request()
@@ -167,7 +168,10 @@ func (i *inbound) requests(ctx context.Context, c *flow.Conn, from *caller, port
 	defer context.AfterFunc(ctx, x.relay.End)()
 	c.Seat.OnEnd(func() { x.relay.Interrupt(flow.ClientGone, http2.ErrCodeCancel) })
 	if st := streamOf(flow.ConnDuplex{Conn: c}); st != nil {
-		st.OnAbort(x.relay.Gone)
+		st.OnAbort(func(e *mux.StreamError) {
+			x.relay.End() // nobody says it again, and the next request may be read already
+			x.relay.Gone(e)
+		})
 	}
 	for {
 		if err := x.caller.ReadRequest(&x.request); err != nil {

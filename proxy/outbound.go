@@ -102,6 +102,7 @@ func (o *outbound) stream(ctx context.Context, seat *flow.Seat, fixed *destinati
 		malformed(x.core, telemetry.Outbound, st, err)
 		return
 	}
+	x.relay.Await()
 	x.stream.OnAbort(x.interrupt)
 	if x.request.Form == flow.FormAuthority && x.fixed == nil {
 		x.connectMethod(ctx)

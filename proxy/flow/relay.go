@@ -37,6 +37,14 @@ type Relay struct {
 	why     Reason    // guarded by mu; for which it was interrupted
 	due     time.Time // guarded by mu; when the time is over
 	ended   bool      // guarded by mu; End was called
+	awaited bool      // guarded by mu; see Await
+	early   stop      // guarded by mu; an interruption before Run
+}
+
+// stop is an interruption.
+type stop struct {
+	why  Reason
+	code http2.ErrCode
 }
 
 // Outcome says how a relayed request ended.
@@ -232,6 +240,9 @@ func (x *Relay) begin(ex Exchange, timeout time.Duration) {
 	if timeout > 0 {
 		x.due = time.Now().Add(timeout)
 	}
+	if x.early.why != ReasonNone {
+		x.interrupt(x.early.why, x.early.code)
+	}
 	if x.ended {
 		x.interrupt(Draining, 0)
 	}
@@ -262,6 +273,9 @@ func (x *Relay) expire() {
 func (x *Relay) Interrupt(why Reason, code http2.ErrCode) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
+	if x.awaited {
+		x.early = stop{why, code}
+	}
 	x.interrupt(why, code)
 }
 
@@ -283,6 +297,15 @@ func (x *Relay) End() {
 	x.interrupt(Draining, 0)
 }
 
+// Await has an interruption count from now on that comes before Run does: the
+// caller may be gone while the exchange is still being opened, and nobody says
+// so again.
+func (x *Relay) Await() {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.awaited, x.early = true, stop{}
+}
+
 // interrupt is Interrupt with mu held.
 func (x *Relay) interrupt(why Reason, code http2.ErrCode) {
 	if x.current != nil {
@@ -297,7 +320,7 @@ func (x *Relay) interrupt(why Reason, code http2.ErrCode) {
 func (x *Relay) received() {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	x.current = nil
+	x.current, x.awaited = nil, false
 }
 
 // finish ends the time for interruptions and says whether there was one.

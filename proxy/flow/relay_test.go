@@ -40,6 +40,31 @@ func (c *leaving) goAt(when string) {
 	}
 }
 
+// TestInterruptBeforeRun gives up an answer whose caller was gone before the
+// exchange was there, and no later one.
+func TestInterruptBeforeRun(t *testing.T) {
+	x := &Relay{}
+	x.Await()
+	x.Interrupt(ClientGone, 0)
+	ex := &answering{}
+	x.Run(&leaving{relay: x}, ex, &Request{}, 0)
+	if ex.canceled != ClientGone {
+		t.Errorf("canceled for %q", ex.canceled)
+	}
+	x.Await()
+	ex = &answering{}
+	x.Run(&leaving{relay: x}, ex, &Request{}, 0)
+	if ex.canceled != ReasonNone {
+		t.Errorf("the next one is canceled for %q", ex.canceled)
+	}
+	x.Interrupt(ClientGone, 0) // the answer was whole: it comes too late
+	ex = &answering{}
+	x.Run(&leaving{relay: x}, ex, &Request{}, 0)
+	if ex.canceled != ReasonNone {
+		t.Errorf("the one after is canceled for %q", ex.canceled)
+	}
+}
+
 // TestInterrupt gives an answer up that is under way, and leaves one alone
 // that the exchange has given whole.
 func TestInterrupt(t *testing.T) {
