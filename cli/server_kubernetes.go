@@ -11,8 +11,10 @@ import (
 	"github.com/leno-mesh/leno/control/server"
 	"github.com/leno-mesh/leno/kube"
 	"github.com/leno-mesh/leno/kube/authority"
+	"github.com/leno-mesh/leno/kube/inject"
 	"github.com/leno-mesh/leno/kube/install"
 	"github.com/leno-mesh/leno/kube/token"
+	"github.com/leno-mesh/leno/kube/webhook"
 )
 
 // Where a server in a pod listens, beside the port for proxies: the operator
@@ -69,6 +71,13 @@ func (k *kubernetesFlags) control(ctx context.Context, group *errgroup.Group, c 
 	if err != nil {
 		return err
 	}
+	injector, err := webhook.New(webhook.Config{
+		Client: c.Kubernetes, Namespace: k.namespace, Prepare: bundles.Ensure, Log: cfg.Log,
+		Settings: inject.Settings{Image: k.proxyImage, Version: cfg.Version},
+	})
+	if err != nil {
+		return err
+	}
 	networks := cfg.Networks
 	cfg.Networks, cfg.Roots, cfg.Operator = nil, roots, operatorListen
 	cfg.Prove = token.NewReviewer(token.Config{Client: c.Kubernetes, TrustDomain: cfg.TrustDomain}).Prove
@@ -85,6 +94,7 @@ func (k *kubernetesFlags) control(ctx context.Context, group *errgroup.Group, c 
 	cfg.Log.Info("control plane is up", "proxies", s.Addr().String(), "version", cfg.Version, "namespace", k.namespace)
 	group.Go(func() error { return roots.Run(ctx) })
 	group.Go(func() error { return bundles.Run(ctx) })
+	group.Go(func() error { return injector.Run(ctx) })
 	group.Go(func() error { return s.Run(ctx) })
 	return nil
 }
