@@ -89,6 +89,10 @@ const (
 	KindAuthority
 	// KindContentLength: not a number, or given more than once.
 	KindContentLength
+
+	// KindDependency: a stream that depends on itself. Priorities have no
+	// meaning any more, but this never had one (RFC 7540, section 5.3.1).
+	KindDependency
 )
 
 var kindNames = [...]string{ //nolint:gochecknoglobals // a table; never written
@@ -97,7 +101,7 @@ var kindNames = [...]string{ //nolint:gochecknoglobals // a table; never written
 	"header compression", "header block too large", "header list too large",
 	"flow control", "stream state", "flood",
 	"pseudo-header field", "field name", "field value", "connection-specific field",
-	"authority", "content-length",
+	"authority", "content-length", "dependency on itself",
 }
 
 // String gives the kind in words.

@@ -65,7 +65,7 @@ func (w *writer) headers(t *rapid.T, stream uint32, end bool, pad uint8) error {
 		BlockFragment: block[:cut], PadLength: pad,
 	}
 	if pad%2 == 0 {
-		p.Priority = xhttp2.PriorityParam{StreamDep: 3, Weight: pad}
+		p.Priority = xhttp2.PriorityParam{StreamDep: 11, Weight: pad}
 	}
 	if err := w.framer.WriteHeaders(p); err != nil || p.EndHeaders {
 		return err

@@ -26,6 +26,7 @@ type Reader struct {
 	inBlock     bool // CONTINUATION must follow
 	blockStream uint32
 	blockEnd    bool // END_STREAM was set on its HEADERS
+	blockLoop   bool // its HEADERS depend on themselves
 	blockFrames int
 	blockLen    int // fragment bytes declared so far
 	block       []byte
@@ -160,6 +161,9 @@ func (r *Reader) begin(h frameHeader, b []byte) (int, *Error) {
 		return 0, connError(ErrCodeProtocol, KindPadding)
 	}
 	r.open, r.head, r.left, r.pad, r.flow = true, h, h.length-lead, pad, lead
+	if h.typ == FrameHeaders {
+		r.blockLoop = h.has(FlagPriority) && dependency(b[n+lead-5:]) == h.stream
+	}
 	switch h.typ {
 	case FrameData:
 	case FrameHeaders, FrameContinuation:

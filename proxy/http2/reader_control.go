@@ -61,6 +61,9 @@ func control(h frameHeader, p []byte, ev *Event) *Error {
 	ev.Stream = h.stream
 	switch h.typ {
 	case FramePriority:
+		if dependency(p) == h.stream {
+			return connError(ErrCodeProtocol, KindDependency) // the stream may not even be open
+		}
 		ev.Type = EventPriority
 	case FrameReset:
 		ev.Type = EventReset
@@ -83,6 +86,9 @@ func control(h frameHeader, p []byte, ev *Event) *Error {
 	}
 	return nil
 }
+
+// dependency reads the stream on which one depends.
+func dependency(p []byte) uint32 { return binary.BigEndian.Uint32(p) & MaxStreamID }
 
 func settings(h frameHeader, p []byte, ev *Event) *Error {
 	for rest := p; len(rest) > 0; rest = rest[settingLen:] {

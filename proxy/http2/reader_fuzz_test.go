@@ -20,6 +20,8 @@ import (
 //     6.3), not of the connection;
 //   - HEADERS with too much padding end the connection (section 6.2), since the
 //     block is lost;
+//   - a stream that depends on itself is refused (RFC 7540, section 5.3.1), by
+//     HEADERS as an error of the stream and by PRIORITY as one of the connection;
 //   - PRIORITY_UPDATE is an unknown frame;
 //   - the values of settings are checked by the Reader, and counted;
 //   - header blocks are bounded in bytes and frames;
@@ -35,6 +37,7 @@ type oracle struct {
 	end    bool
 	block  []byte
 	frames int
+	loop   bool // the block's HEADERS depend on themselves
 }
 
 // outcome of a comparison: how the oracle's reading ended.
@@ -113,10 +116,14 @@ func (o *oracle) frame(f xhttp2.Frame) outcome {
 		ev.Type, ev.Data, ev.Flow, ev.EndStream = EventData, f.Data(), int(f.Length), f.StreamEnded()
 	case *xhttp2.HeadersFrame:
 		o.stream, o.end, o.block, o.frames = f.StreamID, f.StreamEnded(), nil, 0
+		o.loop = f.HasPriority() && f.Priority.StreamDep == f.StreamID
 		return o.fragment(f.HeaderBlockFragment(), f.HeadersEnded())
 	case *xhttp2.ContinuationFrame:
 		return o.fragment(f.HeaderBlockFragment(), f.HeadersEnded())
 	case *xhttp2.PriorityFrame:
+		if f.StreamDep == f.StreamID {
+			return broken
+		}
 		ev.Type = EventPriority
 	case *xhttp2.RSTStreamFrame:
 		ev.Type, ev.Code = EventReset, ErrCode(f.ErrCode)
@@ -179,7 +186,7 @@ func (o *oracle) fragment(p []byte, end bool) outcome {
 		ev.Fields = append(ev.Fields, f)
 	}
 	o.add("%s", ev.line())
-	if left < 0 {
+	if left < 0 || o.loop {
 		o.add("error: stream %d", o.stream)
 	}
 	return goOn

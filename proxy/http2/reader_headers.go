@@ -57,6 +57,9 @@ func (r *Reader) headers(block []byte, ev *Event) *Error {
 	ev.Stream = r.blockStream
 	ev.EndStream = r.blockEnd
 	ev.Fields = fields
+	if r.blockLoop {
+		return streamError(r.blockStream, ErrCodeProtocol, KindDependency)
+	}
 	if kind == KindHeaderList {
 		return streamError(r.blockStream, ErrCodeEnhanceYourCalm, kind)
 	}

@@ -157,6 +157,8 @@ var readerCases = []struct {
 	{"data too large", [][]byte{AppendFrameHeader(nil, MinMaxFrame+1, FrameData, 0, 1)}, "error: connection error: frame size (FRAME_SIZE_ERROR)"},
 
 	{"priority", [][]byte{frame(FramePriority, 0, 3, "\x00\x00\x00\x01\x10")}, "priority 3"},
+	{"priority of itself", [][]byte{frame(FramePriority, 0, 3, "\x80\x00\x00\x03\x10")}, "error: connection error: dependency on itself (PROTOCOL_ERROR)"},
+	{"headers that depend on themselves", [][]byte{frame(FrameHeaders, 0x24, 1, "\x00\x00\x00\x01\x10\x82"), frame(FrameHeaders, 0x04, 3, "\x82")}, "headers 1 :method: GET; \nerror: stream 1: dependency on itself (PROTOCOL_ERROR)\nheaders 3 :method: GET; "},
 	{"priority of a wrong size", [][]byte{frame(FramePriority, 0, 3, "abcdef"), frame(FrameReset, 0, 1, "\x00\x00\x00\x00")}, "error: stream 3: frame size (FRAME_SIZE_ERROR)\nreset 1 NO_ERROR"},
 	{"priority of no size", [][]byte{frame(FramePriority, 0, 3, ""), frame(FrameReset, 0, 1, "\x00\x00\x00\x00")}, "error: stream 3: frame size (FRAME_SIZE_ERROR)\nreset 1 NO_ERROR"},
 	{"priority on stream 0", [][]byte{frame(FramePriority, 0, 0, "\x00\x00\x00\x01\x10")}, "error: connection error: stream id (PROTOCOL_ERROR)"},

@@ -28,6 +28,7 @@ type Conn struct {
 	nextID     uint32
 	lastID     uint32 // highest stream that the peer opened
 	acceptMax  uint32 // streams of the peer above this one are refused
+	past       *past  // nil: how streams ended is not remembered
 	emptySince time.Duration
 
 	// Sending.
@@ -94,6 +95,9 @@ func NewServer(c net.Conn, cfg Config, serve func(*Stream)) *Conn {
 	l.serve = serve
 	l.rx.preface = http2.Preface
 	l.acceptMax = http2.MaxStreamID
+	if cfg.Strict {
+		l.past = new(past)
+	}
 	l.greet()
 	return l
 }

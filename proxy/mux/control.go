@@ -72,6 +72,9 @@ func (r *reader) onReset(ev *http2.Event) error {
 	l.mu.Lock()
 	s := l.streams.get(ev.Stream)
 	var err error
+	if s != nil {
+		l.past.note(ev.Stream, endReset)
+	}
 	if s == nil {
 		var known bool
 		if known, err = l.known(ev.Stream); err == nil && !known {
@@ -95,15 +98,24 @@ func (r *reader) onWindowUpdate(ev *http2.Event) error {
 			return err
 		}
 	}
+	wide, err := r.widen(ev)
+	if err == nil && !wide {
+		r.l.refuse(ev.Stream, http2.ErrCodeFlowControl, "its window grew too large")
+	}
+	return err
+}
+
+// widen adds to a window; false when that of a stream cannot be so large.
+func (r *reader) widen(ev *http2.Event) (bool, error) {
 	l := r.l
 	inc := int(ev.Increment)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if ev.Stream == 0 {
 		if l.connWindow += inc; l.connWindow > http2.MaxWindow {
-			return &linkError{http2.ErrCodeFlowControl, "connection window too large"}
+			return false, &linkError{http2.ErrCodeFlowControl, "connection window too large"}
 		}
-		return nil
+		return true, nil
 	}
 	s := l.streams.get(ev.Stream)
 	if s == nil {
@@ -111,20 +123,22 @@ func (r *reader) onWindowUpdate(ev *http2.Event) error {
 		if err == nil && !known {
 			err = protocolError("window of a stream that was not opened")
 		}
-		return err
+		return true, err
 	}
-	return l.widen(s, inc)
+	return l.widen(s, inc), nil
 }
 
-// widen adds to what s may send, and lets its Write go on. Conn.mu is held.
-func (l *Conn) widen(s *Stream, inc int) error {
-	if s.sendWindow += inc; s.sendWindow > http2.MaxWindow {
-		return &linkError{http2.ErrCodeFlowControl, "stream window too large"}
+// widen adds to what s may send, and lets its Write go on; false when that would
+// be too much. Conn.mu is held.
+func (l *Conn) widen(s *Stream, inc int) bool {
+	if s.sendWindow+inc > http2.MaxWindow {
+		return false
 	}
+	s.sendWindow += inc
 	if s.writing && s.sendWindow > 0 {
 		l.turns.push(s)
 	}
-	return nil
+	return true
 }
 
 func (r *reader) onSettings(ev *http2.Event) error {
@@ -167,8 +181,8 @@ func (l *Conn) apply(s http2.Setting) error {
 		delta := int(s.Value) - l.peerWindow
 		l.peerWindow = int(s.Value)
 		for _, st := range l.streams.all() {
-			if err := l.widen(st, delta); err != nil {
-				return err
+			if !l.widen(st, delta) {
+				return &linkError{http2.ErrCodeFlowControl, "stream window too large"}
 			}
 		}
 	default:

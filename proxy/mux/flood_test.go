@@ -111,7 +111,6 @@ func TestConnectionErrors(t *testing.T) {
 		{"reset of an idle stream", http2.AppendReset(nil, 7, 0), proto},
 		{"window of an idle stream", http2.AppendWindowUpdate(nil, 7, 300), proto},
 		{"link window overflow", http2.AppendWindowUpdate(nil, 0, http2.MaxWindow), flow},
-		{"stream window overflow", http2.AppendWindowUpdate(head(1, false), 1, http2.MaxWindow), flow},
 		{"more than the link's window", append(head(1, false), repeat(80, func(b []byte, _ int) []byte {
 			return http2.AppendData(b, 1, make([]byte, 16<<10), false)
 		})...), flow},
@@ -157,6 +156,7 @@ func TestStreamErrors(t *testing.T) {
 		{"data after the end", http2.AppendData(head(1, true), 1, []byte("x"), false), http2.ErrCodeStreamClosed},
 		{"second head", append(head(1, false), head(1, false)...), http2.ErrCodeProtocol},
 		{"head after the end", append(head(1, true), head(1, true)...), http2.ErrCodeStreamClosed},
+		{"window overflow", http2.AppendWindowUpdate(head(1, false), 1, http2.MaxWindow), http2.ErrCodeFlowControl},
 		{"zero window", http2.AppendWindowUpdate(head(1, false), 1, 0), http2.ErrCodeProtocol},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -113,6 +113,7 @@ func (l *Conn) endSend(s *Stream) {
 // endRecv marks the peer's side of s as ended.
 func (l *Conn) endRecv(s *Stream) {
 	s.recvDone = true
+	l.past.note(s.id, endStream)
 	if s.sendDone {
 		l.forget(s)
 	}

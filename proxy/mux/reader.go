@@ -135,7 +135,7 @@ func (r *reader) streamFault(ev *http2.Event, err error) error {
 		return err
 	}
 	if ev.Type == http2.EventHeaders {
-		if err := r.skipStream(he.Stream); err != nil {
+		if err := r.skipStream(he.Stream, he.Code); err != nil {
 			return err
 		}
 	}

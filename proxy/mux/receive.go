@@ -38,7 +38,10 @@ func (r *reader) onHeaders(ev *http2.Event) error {
 func (r *reader) acceptLocked(ev *http2.Event) error {
 	l := r.l
 	if known, err := l.known(ev.Stream); known || err != nil {
-		l.mu.Unlock() // it ended here; its peer does not know yet
+		if err == nil {
+			err = l.late(ev.Stream)
+		}
+		l.mu.Unlock()
 		return err
 	}
 	if ev.Stream > l.acceptMax || l.closing {
@@ -46,6 +49,7 @@ func (r *reader) acceptLocked(ev *http2.Event) error {
 		return nil
 	}
 	l.lastID = ev.Stream
+	l.past.note(ev.Stream, endUnknown)
 	if l.fullUp() {
 		err := l.answerReset(ev.Stream, http2.ErrCodeRefusedStream)
 		l.mu.Unlock()
@@ -85,8 +89,23 @@ func (l *Conn) known(id uint32) (bool, error) {
 	return id <= l.lastID, nil
 }
 
+// late judges HEADERS or DATA of a stream that is not open any more. Its peer may
+// not know that yet, unless it ended the stream itself. Conn.mu is held.
+func (l *Conn) late(id uint32) error {
+	switch l.past.how(id) {
+	case endNever:
+		return protocolError("stream below one that was opened")
+	case endStream:
+		return &linkError{http2.ErrCodeStreamClosed, "frame of a stream that had ended"}
+	case endReset:
+		return l.answerReset(id, http2.ErrCodeStreamClosed)
+	default:
+		return nil
+	}
+}
+
 // skipStream counts a stream as seen that is reset before it began.
-func (r *reader) skipStream(id uint32) error {
+func (r *reader) skipStream(id uint32, code http2.ErrCode) error {
 	l := r.l
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -97,7 +116,8 @@ func (r *reader) skipStream(id uint32) error {
 		return err
 	}
 	l.lastID = id
-	return l.answerReset(id, http2.ErrCodeEnhanceYourCalm)
+	l.past.note(id, endUnknown)
+	return l.answerReset(id, code)
 }
 
 func (r *reader) onData(ev *http2.Event) error {
@@ -131,10 +151,14 @@ func (r *reader) find(ev *http2.Event) (*Stream, error) {
 	s := l.streams.get(ev.Stream)
 	if s == nil {
 		known, err := l.known(ev.Stream)
-		l.mu.Unlock()
-		if err == nil && !known {
+		switch {
+		case err != nil:
+		case !known:
 			err = protocolError("data of a stream that was not opened")
+		default:
+			err = l.late(ev.Stream)
 		}
+		l.mu.Unlock()
 		if err == nil && ev.Last {
 			err = r.count(&r.counts.idle, r.l.cfg.Floods.Idle, "DATA frames of closed streams")
 		}
@@ -196,13 +220,28 @@ func (s *Stream) putHead(l *Conn, ev *http2.Event) verdict {
 	s.fields = append(s.fields, ev.Fields...)
 	h.to = len(s.fields)
 	if s.final {
+		if l.cfg.Strict && http2.ValidateTrailers(ev.Fields) != nil {
+			return deliverMalformed
+		}
 		s.trailers = h
 	} else {
 		s.heads = append(s.heads, h)
 		s.final = !l.client || !interim(ev.Fields)
+		if s.want = -1; l.cfg.Strict && s.final && !ev.EndStream {
+			s.want = http2.ContentLength(ev.Fields)
+		}
 	}
-	s.ended = ev.EndStream
+	if s.ended = ev.EndStream; s.ended && s.short(l) {
+		return deliverMalformed
+	}
 	return s.wakeable()
+}
+
+// short says whether a body that has ended has another length than its head
+// promised (RFC 9113, section 8.1.1). The answer to a HEAD request promises one
+// and has no body. s.mu is held.
+func (s *Stream) short(l *Conn) bool {
+	return s.want >= 0 && s.got != s.want && !(l.client && s.got == 0)
 }
 
 // interim says whether a response head is a 1xx one.
@@ -233,9 +272,15 @@ func (s *Stream) putData(l *Conn, ev *http2.Event) verdict {
 	if s.in.size > shedUnread && l.mem.over() {
 		return deliverShed
 	}
+	s.got += int64(len(ev.Data))
+	if s.want >= 0 && s.got > s.want {
+		return deliverMalformed
+	}
 	s.in.add(l.mem, ev.Data)
 	if ev.EndStream {
-		s.ended = true
+		if s.ended = true; s.short(l) {
+			return deliverMalformed
+		}
 	} else if len(ev.Data) == 0 {
 		return delivered
 	}

@@ -26,8 +26,10 @@ type Stream struct {
 	final    bool // the last head before the body came
 	trailers headBlock
 	in       recvQueue
-	peeked   int  // bytes that Next gave and that are still in the queue
-	ended    bool // END_STREAM came
+	peeked   int   // bytes that Next gave and that are still in the queue
+	ended    bool  // END_STREAM came
+	want     int64 // length of the body as promised, -1: none was
+	got      int64 // what came of it
 	err      *StreamError
 	onAbort  func(*StreamError)
 	abort    *StreamError // with which the stream was aborted
@@ -126,7 +128,7 @@ func (l *Conn) release(s *Stream, id uint32) {
 	s.nextHead, s.trailers, s.peeked = 0, headBlock{}, 0
 	s.final, s.ended, s.stopped, s.waits = false, false, false, false
 	s.err, s.onAbort, s.abort = nil, nil, nil
-	s.owed, s.since = 0, 0
+	s.owed, s.since, s.got, s.want = 0, 0, 0, -1
 	s.link, s.id = nil, 0
 	s.gen++
 	s.mu.Unlock()
