@@ -28,14 +28,16 @@ const (
 type kubernetesFlags struct {
 	on         bool
 	namespace  string
-	proxyImage string
+	proxy      inject.Settings
 }
 
 func (k *kubernetesFlags) add(cmd *cobra.Command) {
 	f := cmd.Flags()
 	f.BoolVar(&k.on, "kubernetes", false, "run in a pod of a Kubernetes cluster: pods are the workloads, and Secrets hold the authority")
 	f.StringVar(&k.namespace, "namespace", install.DefaultNamespace, "with --kubernetes: Leno's own namespace")
-	f.StringVar(&k.proxyImage, "proxy-image", "", "with --kubernetes: the image of leno-proxy that pods get")
+	f.StringVar(&k.proxy.Image, "proxy-image", "", "with --kubernetes: the image of leno-proxy that pods get")
+	f.StringVar(&k.proxy.PullPolicy, "proxy-pull-policy", "", "with --kubernetes: when that image is pulled (default IfNotPresent)")
+	f.StringVar(&k.proxy.LogLevel, "proxy-log-level", "", "with --kubernetes: log level of proxies whose pods name none")
 }
 
 // serve runs the control plane in a cluster until ctx ends. The order is that
@@ -71,9 +73,9 @@ func (k *kubernetesFlags) control(ctx context.Context, group *errgroup.Group, c 
 	if err != nil {
 		return err
 	}
+	k.proxy.Version = cfg.Version
 	injector, err := webhook.New(webhook.Config{
-		Client: c.Kubernetes, Namespace: k.namespace, Prepare: bundles.Ensure, Log: cfg.Log,
-		Settings: inject.Settings{Image: k.proxyImage, Version: cfg.Version},
+		Client: c.Kubernetes, Namespace: k.namespace, Prepare: bundles.Ensure, Log: cfg.Log, Settings: k.proxy,
 	})
 	if err != nil {
 		return err
