@@ -26,9 +26,9 @@ const (
 
 // kubernetesFlags are those of a control plane that runs in a cluster.
 type kubernetesFlags struct {
-	on         bool
-	namespace  string
-	proxy      inject.Settings
+	on        bool
+	namespace string
+	proxy     inject.Settings
 }
 
 func (k *kubernetesFlags) add(cmd *cobra.Command) {

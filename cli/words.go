@@ -27,7 +27,7 @@ type word struct {
 }
 
 // kindNames are the names that kubectl takes, too.
-var kindNames = map[string][]string{
+var kindNames = map[string][]string{ //nolint:gochecknoglobals // never written
 	"deployment":  {"deploy", "deployment", "deployments"},
 	"statefulset": {"sts", "statefulset", "statefulsets"},
 	"daemonset":   {"ds", "daemonset", "daemonsets"},

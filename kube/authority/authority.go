@@ -197,7 +197,7 @@ func (a *Authority) create(ctx context.Context, name string, p ca.Pair) (*corev1
 	made, err := a.secrets.Create(ctx, s, metav1.CreateOptions{})
 	if apierrors.IsAlreadyExists(err) {
 		if made, err = a.get(ctx, name); err == nil && made == nil {
-			err = fmt.Errorf("Secret %s comes and goes", name)
+			err = fmt.Errorf("secret %s comes and goes", name)
 		}
 		return made, err
 	}

@@ -186,7 +186,7 @@ func given(t *testing.T) (anchor, chain, key []byte) {
 		cert *x509.Certificate
 		key  *rsa.PrivateKey
 	}
-	make := func(name string, by *pair) *pair {
+	issue := func(name string, by *pair) *pair {
 		k, err := rsa.GenerateKey(rand.Reader, 2048)
 		if err != nil {
 			t.Fatal(err)
@@ -210,9 +210,9 @@ func given(t *testing.T) (anchor, chain, key []byte) {
 		return &pair{cert, k}
 	}
 	text := func(p *pair) []byte { return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: p.cert.Raw}) }
-	root := make("their root", nil)
-	middle := make("their intermediate", root)
-	issuer := make("their issuer", middle)
+	root := issue("their root", nil)
+	middle := issue("their intermediate", root)
+	issuer := issue("their issuer", middle)
 	der, err := x509.MarshalPKCS8PrivateKey(issuer.key)
 	if err != nil {
 		t.Fatal(err)

@@ -62,11 +62,11 @@ func read(td mesh.TrustDomain, anchor, issuer *corev1.Secret, now time.Time) (*m
 	m := &material{anchors: anchors}
 	by, between, err := ca.ParsePair(issuer.Data[certKey], issuer.Data[privateKey])
 	if err != nil {
-		return nil, fmt.Errorf("Secret %s: %w", IssuerSecret, err)
+		return nil, fmt.Errorf("secret %s: %w", IssuerSecret, err)
 	}
 	m.by = by
 	if m.bundle, m.issuer, err = ca.Assemble(td, anchors, by, between, now); err != nil {
-		return nil, fmt.Errorf("Secrets %s and %s: %w", AnchorSecret, IssuerSecret, err)
+		return nil, fmt.Errorf("secrets %s and %s: %w", AnchorSecret, IssuerSecret, err)
 	}
 	if issuer.Annotations[certManager] == "" {
 		m.anchor, err = signer(anchor)
@@ -88,7 +88,7 @@ func signer(anchor *corev1.Secret) (*ca.Pair, error) {
 	}
 	p, _, err := ca.ParsePair(anchor.Data[certKey], anchor.Data[privateKey])
 	if err != nil {
-		return nil, fmt.Errorf("Secret %s: %w", AnchorSecret, err)
+		return nil, fmt.Errorf("secret %s: %w", AnchorSecret, err)
 	}
 	return &p, nil
 }

@@ -88,7 +88,7 @@ func (a *Authority) stored(watched map[string]cache.SharedIndexInformer, name st
 func (a *Authority) reload(anchor, issuer *corev1.Secret) {
 	const stays = "certificate authority refused, the one before stays"
 	if issuer == nil {
-		a.refuse(fmt.Errorf("Secret %s is gone; restore it before the server starts again", IssuerSecret), stays)
+		a.refuse(fmt.Errorf("secret %s is gone; restore it before the server starts again", IssuerSecret), stays)
 		return
 	}
 	m, err := read(a.cfg.TrustDomain, anchor, issuer, time.Now())

@@ -17,7 +17,7 @@ const (
 )
 
 // systemNamespaces are those whose pods never get a proxy, beside Leno's own.
-var systemNamespaces = []string{"kube-system", "kube-public", "kube-node-lease"}
+var systemNamespaces = []string{"kube-system", "kube-public", "kube-node-lease"} //nolint:gochecknoglobals // never written
 
 // wish is what labels and annotations say about injection, "" when nothing.
 func wish(labels, annotations map[string]string) string {

@@ -18,7 +18,7 @@ import (
 
 // minimum is the first Kubernetes in which native sidecars are on unless
 // somebody turned them off.
-var minimum = version.MustParseGeneric("1.29")
+var minimum = version.MustParseGeneric("1.29") //nolint:gochecknoglobals // never written
 
 // Pre looks at a cluster before Leno is installed into a namespace of it.
 func Pre(ctx context.Context, a *kubeconfig.Access, namespace string) []operator.Check {
@@ -73,7 +73,7 @@ func (r *report) checkNodes(ctx context.Context, a *kubeconfig.Access) {
 }
 
 // kernel is the oldest whose nftables can do all that the redirect plan asks.
-var kernel = version.MustParseGeneric("4.19")
+var kernel = version.MustParseGeneric("4.19") //nolint:gochecknoglobals // never written
 
 func nodeFault(n *corev1.Node) string {
 	info := n.Status.NodeInfo
@@ -104,7 +104,7 @@ type right struct {
 	namespaced      bool
 }
 
-var rights = []right{
+var rights = []right{ //nolint:gochecknoglobals // never written
 	{"", "namespaces", false},
 	{"apiextensions.k8s.io", "customresourcedefinitions", false},
 	{"rbac.authorization.k8s.io", "clusterroles", false},

@@ -175,8 +175,8 @@ func TestWarnings(t *testing.T) {
 
 func TestStreamErrors(t *testing.T) {
 	for text, want := range map[string]string{
-		"a: b\n---\nkind: Deployment\nmetadata: {name: x}\nspec: {}": "document 2: Deployment x: it has no spec.template",
-		"kind: Pod\nspec: {containers: [{a: b}]\n":                   "document 1: ",
+		"a: b\n---\nkind: Deployment\nmetadata: {name: x}\nspec: {}":                                   "document 2: Deployment x: it has no spec.template",
+		"kind: Pod\nspec: {containers: [{a: b}]\n":                                                     "document 1: ",
 		"kind: Pod\nmetadata: {annotations: {leno.dev/inject: 'on'}}\nspec: {containers: [{name: a}]}": "want `enabled`",
 	} {
 		if _, err := Stream(strings.NewReader(text), io.Discard, Injecting(settings)); err == nil || !strings.Contains(err.Error(), want) {

@@ -99,7 +99,7 @@ func decode(text string) ([]*unstructured.Unstructured, error) {
 // order is that in which kinds are applied: what others need comes first. The
 // webhook is last, so that nobody calls a server that is not there yet; it is
 // also the first to go.
-var order = []string{
+var order = []string{ //nolint:gochecknoglobals // never written
 	"Namespace", "CustomResourceDefinition", "ServiceAccount", "ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding",
 	"ConfigMap", "Service", "PodDisruptionBudget", "Deployment", "MutatingWebhookConfiguration",
 }

@@ -15,8 +15,8 @@ import (
 
 // What the server makes while it runs. Everything else is in the chart.
 var (
-	serverSecrets = []string{"leno-trust-anchor", "leno-issuer", "leno-webhook"}
-	policies      = schema.GroupVersionResource{Group: "leno.dev", Version: "v1alpha1", Resource: "accesspolicies"}
+	serverSecrets = []string{"leno-trust-anchor", "leno-issuer", "leno-webhook"}                                    //nolint:gochecknoglobals // never written
+	policies      = schema.GroupVersionResource{Group: "leno.dev", Version: "v1alpha1", Resource: "accesspolicies"} //nolint:gochecknoglobals // never written
 )
 
 const bundleName = "leno-bundle"

@@ -289,7 +289,7 @@ func (s *Peers) Close() {
 		}
 	}
 	s.mu.Unlock()
-	s.going.Lock() // none is being started that would not be waited for
-	s.going.Unlock()
+	s.going.Lock()   // none is being started that would not be waited for
+	s.going.Unlock() //nolint:staticcheck // to have been let in is what was waited for
 	s.wg.Wait()
 }
