@@ -32,7 +32,7 @@ func (i *Installer) ready(ctx context.Context) error {
 func (i *Installer) serversPending(ctx context.Context) (string, error) {
 	d, err := i.cfg.Access.Client.AppsV1().Deployments(i.cfg.Namespace).Get(ctx, serverName, metav1.GetOptions{})
 	if err != nil {
-		return "", fmt.Errorf("Deployment %s: %w", serverName, err)
+		return "", fmt.Errorf("deployment %s: %w", serverName, err)
 	}
 	done, want := rolledOut(d)
 	if done == want && d.Status.Replicas == want && d.Status.ObservedGeneration >= d.Generation {
