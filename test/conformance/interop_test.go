@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -59,7 +60,7 @@ func judgeInterop(t *testing.T, c *court) {
 			}
 			out, err := c.exec(t, args...)
 			if err != nil {
-				err = errors.Join(err, errors.New(out[max(0, len(out)-1000):]))
+				err = errors.Join(err, errors.New(strings.Join(slices.DeleteFunc(strings.Split(out, "\n"), good), "\n")))
 			}
 			c.verdict(k+round, err)
 		}
@@ -68,6 +69,9 @@ func judgeInterop(t *testing.T, c *court) {
 		}
 	}
 }
+
+// good finds the lines that say that all is well: a soak has one for each call.
+func good(line string) bool { return strings.HasSuffix(line, " succeeded") }
 
 // interopProto is as much of grpc's test service as ghz calls.
 const interopProto = `syntax = "proto3";

@@ -58,7 +58,8 @@ func Binary(t testing.TB, name string) string {
 }
 
 // build builds without the race detector: these are the binaries that users
-// run, and the same code runs under the detector in the tests beside it.
+// run, and the same code runs under the detector in the tests beside it. With
+// LENO_TEST_RACE=1 they have the detector, and die of what it finds.
 func (p *programs) build() {
 	if p.dir, p.err = os.MkdirTemp("", "leno-bin"); p.err != nil {
 		return
@@ -66,8 +67,15 @@ func (p *programs) build() {
 	if p.err = os.Chmod(p.dir, 0o755); p.err != nil { // other users run them too
 		return
 	}
-	cmd := exec.Command("go", "build", "-o", p.dir+"/", "github.com/leno-mesh/leno/cmd/leno", "github.com/leno-mesh/leno/cmd/leno-proxy")
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	args, env := []string{"build", "-o", p.dir + "/"}, "CGO_ENABLED=0"
+	if os.Getenv("LENO_TEST_RACE") == "1" {
+		args, env = append(args, "-race"), "CGO_ENABLED=1"
+		if p.err = os.Setenv("GORACE", "halt_on_error=1"); p.err != nil {
+			return
+		}
+	}
+	cmd := exec.Command("go", append(args, "github.com/leno-mesh/leno/cmd/leno", "github.com/leno-mesh/leno/cmd/leno-proxy")...)
+	cmd.Env = append(os.Environ(), env)
 	if out, err := cmd.CombinedOutput(); err != nil {
 		p.err = fmt.Errorf("building the binaries: %w\n%s", err, out)
 	}
