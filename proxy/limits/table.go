@@ -162,7 +162,7 @@ func links() []Row {
 			Number: seconds(mux.StallTime), Past: "the stream is reset", Code: calm,
 		},
 		flooding("resets", "RST_STREAM of a link in one second", func(l *Limits) *int { return &l.Resets }),
-		flooding("pings", "PING of a link in one second", func(l *Limits) *int { return &l.Pings }),
+		flooding("pings", "PING of a link in one second, beyond one for each DATA frame that the peer was sent", func(l *Limits) *int { return &l.Pings }),
 		flooding("settings", "SETTINGS of a link in one second", func(l *Limits) *int { return &l.Settings }),
 		flooding("idle-frames", "frames of a link in one second that have no effect: empty DATA, small WINDOW_UPDATE, unknown types", func(l *Limits) *int { return &l.IdleFrames }),
 		ending("bytes of answers to control frames that the peer does not read", mux.MaxAnswers),

@@ -35,6 +35,7 @@ type Conn struct {
 	enc        *http2.Encoder
 	out        *outBuffer // frames that wait to be written; nil: none
 	outData    int        // DATA bytes in out
+	dataFrames uint64     // DATA frames sent so far
 	answers    int        // bytes in out that answer the peer's control frames
 	asks       bool       // out holds HEADERS or DATA
 	taken      uint64     // bytes given to the kernel, at most

@@ -11,7 +11,7 @@ import (
 // link"). Zero fields mean the defaults.
 type Floods struct {
 	Resets   int // RST_STREAM; 4096
-	Pings    int // 256
+	Pings    int // PING beyond one for each DATA frame sent to the peer; 256
 	Settings int // SETTINGS; 64
 	Idle     int // frames without effect; 4096
 }
@@ -218,12 +218,17 @@ func (l *Conn) appendPing(kind uint64) {
 }
 
 func (r *reader) onPing(ev *http2.Event) error {
-	if err := r.count(&r.counts.pings, r.l.cfg.Floods.Pings, "pings"); err != nil {
-		return err
-	}
 	l := r.l
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	// A receiver may measure its way with a PING for each DATA frame that it
+	// gets, as grpc does to size its windows. Those are not a flood.
+	if r.pingedAt == l.dataFrames {
+		if err := r.count(&r.counts.pings, l.cfg.Floods.Pings, "pings"); err != nil {
+			return err
+		}
+	}
+	r.pingedAt = l.dataFrames
 	if !ev.Ack {
 		o := l.buffer()
 		o.b = http2.AppendPing(o.b, true, ev.Ping)

@@ -244,3 +244,34 @@ func TestStreamLimit(t *testing.T) {
 		<-p.ended
 	})
 }
+
+// A peer that measures its way with a PING for each DATA frame, as grpc does,
+// is no flood, however much is sent to it in a second.
+func TestPingsForDataAreNoFlood(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		next := make(chan struct{})
+		p := newRawPeer(t, Config{}, func(s *Stream) {
+			_ = s.WriteHead(responseHead, false)
+			for range next {
+				_, _ = s.Write([]byte{0})
+			}
+			_ = s.CloseWrite(nil)
+		})
+		p.send(head(1, true))
+		for range 4 * DefaultPings {
+			next <- struct{}{}
+			synctest.Wait()
+			p.send(http2.AppendPing(nil, false, [8]byte{1}))
+			synctest.Wait()
+		}
+		close(next)
+		synctest.Wait()
+		select {
+		case err := <-p.ended:
+			t.Fatalf("the connection ended: %v", err)
+		default:
+		}
+		_ = p.conn.Close()
+		<-p.ended
+	})
+}

@@ -32,6 +32,8 @@ type reader struct {
 
 	at     time.Duration // of the bytes at hand
 	counts floodCounts
+	// pingedAt is how many DATA frames had been sent at the peer's last PING.
+	pingedAt uint64
 }
 
 const maxWakes = 32

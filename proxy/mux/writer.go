@@ -131,6 +131,7 @@ func (l *Conn) appendData(s *Stream, p []byte, end bool) {
 	s.sendWindow -= len(p)
 	l.connWindow -= len(p)
 	l.outData += len(p)
+	l.dataFrames++
 	l.asks = true
 	if end {
 		l.endSend(s)
