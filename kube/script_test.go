@@ -32,7 +32,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 //	away, back             the API server goes and comes again
 //	inbound UID            prints the workload's own snapshot
 //	destination HOST:PORT [from=NAMESPACE]
-//	workloads, status, missed
+//	workloads, status, missed, checks
 //
 // Time is that of testing/synctest, so that a command sees all that follows
 // from the one before. go test -rewrite writes what came out.
@@ -127,6 +127,12 @@ func (w *world) run(d *datadriven.TestData) (string, error) {
 		return workloads(ix), nil
 	case "status":
 		return printStatus(w.door.Status()), nil
+	case "checks":
+		var b strings.Builder
+		for _, c := range w.door.Checks() {
+			fmt.Fprintf(&b, "%s %s: %s\n", c.Result, c.Description, c.Error)
+		}
+		return b.String(), nil
 	case "missed":
 		return strings.Join(w.door.Missed(), "\n") + "\n", nil
 	default:

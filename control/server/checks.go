@@ -13,6 +13,11 @@ import (
 // called old: three heartbeats.
 const staleAfter = 30 * time.Second
 
+// checker is a door that can judge what it brings.
+type checker interface {
+	Checks() []operator.Check
+}
+
 // report collects the outcomes of checks.
 type report struct {
 	category string
@@ -45,6 +50,11 @@ func (s *Server) checkConfiguration(r *report) {
 	default:
 		r.say(operator.SeverityError, "every door has brought its first list",
 			"nothing is published before that", "look at the server's log; with --config-dir, check that its files are right")
+	}
+	for _, door := range s.doors {
+		if c, ok := door.(checker); ok {
+			r.checks = append(r.checks, c.Checks()...)
+		}
 	}
 	if s.files == nil {
 		return
