@@ -58,6 +58,7 @@ type Conn struct {
 	drainSent   bool // no stream can come any more: end when there are none
 	closing     bool // the writer flushes and ends
 	clean       bool // the end was agreed on
+	told        bool // our GOAWAY says why it ends
 	err         error
 	running     int       // streams being served
 	runningPeak int       // since the last tick
@@ -194,6 +195,7 @@ func (l *Conn) end(err error) {
 		l.err = err
 	}
 	if code, due := goAwayCode(err); due {
+		l.told = true
 		o := l.buffer()
 		o.b = http2.AppendGoAway(o.b, l.lastID, code, "")
 	}

@@ -157,7 +157,7 @@ func (l *Conn) endsWell() bool {
 	_, secured := l.conn.(*tls.Conn)
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.clean || !secured
+	return l.clean || l.told && !secured
 }
 
 // drainInput reads what the peer still sends after our GOAWAY, for a bounded
