@@ -5,6 +5,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/leno-mesh/leno/proxy/accept"
 	"github.com/leno-mesh/leno/proxy/flow"
 	"github.com/leno-mesh/leno/proxy/http2"
 	"github.com/leno-mesh/leno/proxy/mux"
@@ -18,6 +19,9 @@ const (
 	appKeepAlive   = 6 * time.Minute
 	appPingTimeout = 20 * time.Second
 )
+
+// takesConnect tells a client that it may use extended CONNECT (RFC 8441).
+var takesConnect = http2.Setting{ID: http2.SettingEnableConnectProtocol, Value: 1} //nolint:gochecknoglobals // immutable
 
 // forApplications is how connections of HTTP/2 behave whose other end is no
 // proxy of ours. They share the memory of the links.
@@ -80,10 +84,14 @@ func (s *clientSet) drain() {
 	}
 }
 
-// malformed refuses a stream whose head makes no sense.
-func malformed(c *core, d telemetry.Direction, st *mux.Stream, err error) {
+// malformed refuses a stream whose head makes no sense, or is too large.
+func malformed(c *core, d telemetry.Direction, s *accept.Stream, f *flow.Failure, err error) {
 	e := flow.AsError(err, flow.ClientGone)
 	c.metrics.Failed(d, e.Reason.String())
 	c.log.Info("stream refused", "direction", d.String(), "reason", e.Reason.String(), "error", err)
-	st.Reset(http2.ErrCodeProtocol, e.Reason.String())
+	if e.Reason == flow.HeaderTooLarge {
+		_ = f.Answer(s, e, &flow.Request{})
+		return
+	}
+	s.Abort(e.Reason, http2.ErrCodeProtocol)
 }

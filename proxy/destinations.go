@@ -33,6 +33,7 @@ type destination struct {
 	used    atomic.Int64               // clock of the last use, ns
 	early   atomic.Int64               // clock until which its server is known to speak first, ns
 	plain   atomic.Pointer[plainRoute] // where it goes when nobody knows it
+	connect atomic.Bool                // its application takes extended CONNECT
 	waiting awaiting                   // requests that found no endpoint
 }
 

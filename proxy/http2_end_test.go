@@ -1,11 +1,17 @@
 package proxy_test
 
 import (
+	"net/http"
 	"net/netip"
+	"strconv"
+	"strings"
+	"sync"
 	"testing"
+	"time"
 
 	"golang.org/x/net/http2"
 
+	"github.com/leno-mesh/leno/proxy"
 	"github.com/leno-mesh/leno/proxy/proxytest"
 )
 
@@ -82,6 +88,67 @@ func TestResetCodes(t *testing.T) {
 	})
 }
 
+// TestExtendedConnect has clients told that an application takes extended
+// CONNECT as soon as that is known, and carries it.
+func TestExtendedConnect(t *testing.T) {
+	x := play2(t)
+	x.client.post(1, true)
+	s := newFrames(t, x.app.conn(t, 0), true, http2.Setting{ID: http2.SettingEnableConnectProtocol, Val: 1})
+	s.expect("head 1 true ")
+	if x.client.extended {
+		t.Error("announced before it was known")
+	}
+	s.head(1, true, ":status", "204")
+	x.client.expect("head 1 true 204")
+	for !x.client.extended { // a frame that follows the answer says it
+		must(t, x.client.readOne())
+	}
+	for n, c := range []*frames{x.client, newFrames(t, dial(t, x.pair.Upstream), false)} {
+		id := uint32(3 - 2*n)
+		c.head(id, false, ":method", "CONNECT", ":protocol", "websocket", ":scheme", "http", ":authority", "app.shop", ":path", "/chat")
+		stream := uint32(3 + 2*n)
+		s.expect("head " + strconv.Itoa(int(stream)) + " false ")
+		s.head(stream, false, ":status", "200")
+		must(t, s.WriteData(stream, false, []byte("hello")))
+		c.expect("head "+strconv.Itoa(int(id))+" false 200", "data "+strconv.Itoa(int(id))+` false "hello"`)
+		must(t, c.WriteData(id, true, []byte("bye")))
+		s.expect("data " + strconv.Itoa(int(stream)) + ` true "bye"`)
+		must(t, s.WriteData(stream, true, nil))
+		c.expect("data " + strconv.Itoa(int(id)) + ` true ""`)
+		if !c.extended {
+			t.Error("not announced")
+		}
+	}
+}
+
+// TestNoExtendedConnect refuses what the application does not take.
+func TestNoExtendedConnect(t *testing.T) {
+	x := play2(t)
+	x.client.head(1, false, ":method", "CONNECT", ":protocol", "websocket", ":scheme", "http", ":authority", "app.shop", ":path", "/chat")
+	_ = x.server(t, 0)
+	x.client.expect("head 1 false 501")
+}
+
+// TestHeadTooLarge answers a head that is over the limit, and serves the next.
+func TestHeadTooLarge(t *testing.T) {
+	x := play2(t)
+	big := strings.Repeat("a", 10_000)
+	pairs := []string{":method", "GET", ":scheme", "http", ":authority", "app.shop", ":path", "/"}
+	for range 8 {
+		pairs = append(pairs, "x-big", big)
+	}
+	x.client.head(1, true, pairs...)
+	x.client.expect("head 1 false 431")
+	if got := x.client.next(); !strings.Contains(got, "header-too-large") {
+		t.Errorf("got %q", got)
+	}
+	x.client.post(3, true)
+	s := x.server(t, 0)
+	s.expect("head 1 true ")
+	s.head(1, true, ":status", "204")
+	x.client.expect("head 3 true 204")
+}
+
 // TestNotTaken has the application send requests away that it surely did not
 // take: another connection, or another try, serves them.
 func TestNotTaken(t *testing.T) {
@@ -125,4 +192,70 @@ func TestNotTaken(t *testing.T) {
 		s2.head(1, true, ":status", "204")
 		x.client.expect("head 3 true 204")
 	})
+}
+
+// TestGoAwaySent has the client's proxy drain: it says so first, serves what was
+// on its way by then, and names the last stream that it took.
+func TestGoAwaySent(t *testing.T) {
+	x := play2(t)
+	x.client.post(1, true)
+	s := x.server(t, 0)
+	s.expect("head 1 true ")
+	stopped := make(chan struct{})
+	go func() { defer close(stopped); x.pair.StopClient() }()
+	frame, err := x.client.untilGoAway()
+	if err != nil || frame.LastStreamID != 1<<31-1 || frame.ErrCode != http2.ErrCodeNo {
+		t.Fatalf("first %v, %v", frame, err)
+	}
+	x.client.post(3, true) // the PING that came with it has not been answered
+	s.expect("head 3 true ")
+	x.client.expect("goaway 3 NO_ERROR")
+	s.head(1, true, ":status", "200")
+	s.head(3, true, ":status", "201")
+	x.client.expect("head 1 true 200", "head 3 true 201")
+	<-stopped
+}
+
+// TestHTTP2Seats has connections of HTTP/2 without a request give way, and keeps
+// those that have one.
+func TestHTTP2Seats(t *testing.T) {
+	hold, held := make(chan struct{}), make(chan struct{}, 2)
+	app := h2App(t, nil, func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/hold" {
+			held <- struct{}{}
+			<-hold
+		}
+		sayProto(w, r)
+	})
+	p := limited(t, app.addr, func(c *proxy.Config) { c.MaxConns = 2 })
+	// A seat is free a moment after its last answer: until then one is refused.
+	ask := func(path string) (err error) {
+		for end := time.Now().Add(patience); time.Now().Before(end); {
+			var resp *http.Response
+			if resp, err = h2Client(t, p.Upstream).Get("http://app.shop" + path); err == nil {
+				return resp.Body.Close()
+			}
+		}
+		return err
+	}
+	var busy sync.WaitGroup
+	keepBusy := func() {
+		busy.Go(func() {
+			if err := ask("/hold"); err != nil {
+				t.Error(err)
+			}
+		})
+		<-held
+	}
+	keepBusy()
+	for range 5 {
+		_ = newFrames(t, dial(t, p.Upstream), false)
+		if err := ask("/"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	keepBusy()
+	newFrames(t, dial(t, p.Upstream), false).expect("goaway 0 ENHANCE_YOUR_CALM") // both seats work
+	close(hold)
+	busy.Wait()
 }

@@ -70,7 +70,7 @@ func (i *inbound) stream(ctx context.Context, from *caller, st *mux.Stream) {
 	start := time.Now()
 	value, err := w.caller.ReadRequest(st, &w.request)
 	if err != nil {
-		malformed(i.core, telemetry.Inbound, st, err)
+		malformed(i.core, telemetry.Inbound, &w.caller, &w.failure, err)
 		return
 	}
 	port, where, failure := i.route(from, value)

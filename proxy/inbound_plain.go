@@ -92,7 +92,7 @@ func (x *inboundHTTP) end(out flow.Outcome) {
 		x.caller.Abort(out.Err.Reason, out.Err.Code)
 		return
 	}
-	x.caller.Linger()
+	x.conn.Linger()
 }
 
 func (x *inboundHTTP) unreadable(err error) {
@@ -103,7 +103,7 @@ func (x *inboundHTTP) unreadable(err error) {
 		}
 		return
 	}
-	refuse(x.core, telemetry.Inbound, x.caller, &x.failure, e)
+	refuse(x.core, telemetry.Inbound, x.conn, x.caller, &x.failure, e)
 }
 
 // tunnel serves a request that may change the protocol, and all that follows.

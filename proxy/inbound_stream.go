@@ -155,7 +155,7 @@ func (i *inbound) multiplexed(ctx context.Context, c *flow.Conn, from *caller, p
 		defer i.workers.put(w)
 		start := time.Now()
 		if err := w.caller.ReadPlain(st, seat, &w.request); err != nil {
-			malformed(i.core, telemetry.Inbound, st, err)
+			malformed(i.core, telemetry.Inbound, &w.caller, &w.failure, err)
 			return
 		}
 		i.busy.Add(1)
@@ -164,7 +164,11 @@ func (i *inbound) multiplexed(ctx context.Context, c *flow.Conn, from *caller, p
 			w.refuse(from, port, flow.Where{Mode: flow.ModeHTTP}, flow.Fail(flow.Denied, nil))
 			return
 		}
+		w.relay.Response.Extended = false // of the answer before
 		w.serve(ctx, from, port, start)
+		if w.relay.Response.Extended {
+			w.caller.Announce(takesConnect)
+		}
 	})
 }
 

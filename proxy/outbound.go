@@ -99,7 +99,7 @@ func (o *outbound) stream(ctx context.Context, seat *flow.Seat, fixed *destinati
 	x := o.streams.get(o, fixed)
 	defer o.streams.put(x)
 	if err := x.stream.ReadPlain(st, seat, &x.request); err != nil {
-		malformed(x.core, telemetry.Outbound, st, err)
+		malformed(x.core, telemetry.Outbound, &x.stream, &x.failure, err)
 		return
 	}
 	x.relay.Await()
@@ -108,7 +108,9 @@ func (o *outbound) stream(ctx context.Context, seat *flow.Seat, fixed *destinati
 		x.connectMethod(ctx)
 		return
 	}
-	x.end(x.serve(ctx))
+	out := x.serve(ctx)
+	x.learn()
+	x.end(out)
 }
 
 // serve is one request: route, then balance and send until an endpoint

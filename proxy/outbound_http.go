@@ -30,7 +30,7 @@ func (x *outboundHTTP) end(out flow.Outcome) {
 		x.caller.Abort(out.Err.Reason, out.Err.Code)
 		return
 	}
-	x.http1.Linger()
+	x.conn.Linger()
 }
 
 // unreadable ends a connection whose next request could not be read. An end
@@ -43,12 +43,12 @@ func (x *outboundHTTP) unreadable(err error) {
 		}
 		return
 	}
-	refuse(x.core, telemetry.Outbound, x.http1, &x.failure, e)
+	refuse(x.core, telemetry.Outbound, x.conn, x.http1, &x.failure, e)
 }
 
 // refuse answers a request whose head could not be read, and ends its
 // connection.
-func refuse(c *core, d telemetry.Direction, h *accept.HTTP1, f *flow.Failure, e *flow.Error) {
+func refuse(c *core, d telemetry.Direction, conn *flow.Conn, h *accept.HTTP1, f *flow.Failure, e *flow.Error) {
 	c.metrics.Failed(d, e.Reason.String())
 	c.log.Info("request refused", "direction", d.String(), "reason", e.Reason.String(), "error", e.Err)
 	if e.Reason == flow.ClientGone {
@@ -56,6 +56,6 @@ func refuse(c *core, d telemetry.Direction, h *accept.HTTP1, f *flow.Failure, e 
 	}
 	h.SpoilHead()
 	if f.Answer(h, e, &flow.Request{}) == nil {
-		h.Linger()
+		conn.Linger()
 	}
 }

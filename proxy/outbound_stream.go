@@ -7,6 +7,7 @@ import (
 	"github.com/leno-mesh/leno/mesh"
 	"github.com/leno-mesh/leno/proxy/accept"
 	"github.com/leno-mesh/leno/proxy/flow"
+	"github.com/leno-mesh/leno/proxy/http2"
 	"github.com/leno-mesh/leno/proxy/mux"
 )
 
@@ -27,6 +28,7 @@ func (p *outboundStreams) get(o *outbound, fixed *destination) *outboundStream {
 		x.interrupt = x.relay.Gone
 	}
 	x.fixed = fixed
+	x.relay.Response.Extended = false // of the answer before
 	return x
 }
 
@@ -40,7 +42,20 @@ func (p *outboundStreams) put(x *outboundStream) {
 
 // multiplexed serves a client's connection of HTTP/2.
 func (o *outbound) multiplexed(ctx context.Context, c *flow.Conn, fixed *destination) {
-	o.clients.serve(ctx, c, o.http2, func(seat *flow.Seat, st *mux.Stream) { o.stream(ctx, seat, fixed, st) })
+	cfg := o.http2
+	if fixed != nil && fixed.connect.Load() {
+		cfg.Settings = []http2.Setting{takesConnect}
+	}
+	o.clients.serve(ctx, c, cfg, func(seat *flow.Seat, st *mux.Stream) { o.stream(ctx, seat, fixed, st) })
+}
+
+// learn tells the client that extended CONNECT works all the way, once an answer
+// showed it. The next clients are told at once.
+func (x *outboundStream) learn() {
+	if x.relay.Response.Extended && x.fixed != nil {
+		x.fixed.connect.Store(true)
+		x.stream.Announce(takesConnect)
+	}
 }
 
 // end ends a stream whose answer could not be given whole.

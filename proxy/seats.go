@@ -9,6 +9,7 @@ import (
 	"github.com/leno-mesh/leno/mesh"
 	"github.com/leno-mesh/leno/proxy/accept"
 	"github.com/leno-mesh/leno/proxy/flow"
+	"github.com/leno-mesh/leno/proxy/http2"
 	"github.com/leno-mesh/leno/telemetry"
 )
 
@@ -86,7 +87,7 @@ func (o *outbound) makeRoom(ctx context.Context, e *flow.Error, tries *int) bool
 }
 
 // tell ends a connection that is not served. A client that speaks HTTP/1 gets an
-// answer with the reason to its first request; others, and those that keep
+// answer with the reason to its first request, one of HTTP/2 a GOAWAY; others, and those that keep
 // silent, are cut.
 func (c *core) tell(ctx context.Context, side telemetry.Direction, conn *flow.Conn, e *flow.Error) {
 	c.metrics.Failed(side, e.Reason.String())
@@ -100,8 +101,12 @@ func (c *core) tell(ctx context.Context, side telemetry.Direction, conn *flow.Co
 	end := time.AfterFunc(tellTime, func() { _ = conn.Conn.Close() })
 	defer end.Stop()
 	defer context.AfterFunc(ctx, func() { _ = conn.Conn.Close() })()
-	if p, err := accept.Client(conn, lastWords); err != nil || p != mesh.HTTP1 {
+	switch p, err := accept.Client(conn, lastWords); {
+	case err != nil || !isHTTP(p):
 		conn.Abort()
+		return
+	case p == mesh.HTTP2:
+		tellHTTP2(conn, e)
 		return
 	}
 	var request flow.Request
@@ -113,6 +118,15 @@ func (c *core) tell(ctx context.Context, side telemetry.Direction, conn *flow.Co
 	}
 	h.Spoil()
 	if failure.Answer(h, e, &request) == nil {
-		h.Linger()
+		conn.Linger()
+	}
+}
+
+// tellHTTP2 tells a client of HTTP/2 that none of its streams was taken, and why.
+func tellHTTP2(conn *flow.Conn, e *flow.Error) {
+	b := http2.AppendSettings(conn.Out())
+	conn.SetOut(http2.AppendGoAway(b, 0, http2.ErrCodeEnhanceYourCalm, e.Reason.String()))
+	if conn.Flush() == nil {
+		conn.Linger()
 	}
 }

@@ -222,24 +222,6 @@ func (h *HTTP1) SpoilHead() {
 	h.body.Start(h.conn, http1.BodyNone, 0)
 }
 
-// Linger lets the client read the last answer: it ends our direction and
-// drops what still comes, for a bounded time and number of bytes, so that the
-// kernel does not answer late bytes with a reset that destroys the answer.
-func (h *HTTP1) Linger() {
-	const most, patience = 256 << 10, time.Second
-	if h.conn.CloseWrite() != nil {
-		return
-	}
-	_ = h.conn.SetReadDeadline(time.Now().Add(patience))
-	for n := 0; n < most; {
-		h.conn.Consume(len(h.conn.Bytes()))
-		if h.conn.Fill() != nil {
-			return
-		}
-		n += len(h.conn.Bytes())
-	}
-}
-
 func isTimeout(err error) bool {
 	var t interface{ Timeout() bool }
 	return errors.As(err, &t) && t.Timeout()

@@ -2,6 +2,7 @@ package accept
 
 import (
 	"context"
+	"errors"
 	"io"
 
 	"github.com/leno-mesh/leno/proxy/flow"
@@ -37,10 +38,10 @@ func (s *Stream) ReadRequest(st *mux.Stream, r *flow.Request) (where string, err
 // is told when the client is waited for.
 func (s *Stream) ReadPlain(st *mux.Stream, seat *flow.Seat, r *flow.Request) error {
 	fields, end, err := s.begin(st)
+	s.plain, s.seat = true, seat
 	if err != nil {
 		return err
 	}
-	s.plain, s.seat = true, seat
 	if err := r.FromPlain(fields, end); err != nil {
 		return flow.Fail(flow.BadRequest, err)
 	}
@@ -50,6 +51,9 @@ func (s *Stream) ReadPlain(st *mux.Stream, seat *flow.Seat, r *flow.Request) err
 func (s *Stream) begin(st *mux.Stream) (fields []flow.Field, end bool, err error) {
 	s.stream, s.ref, s.plain, s.seat = st, st.Ref(), false, nil
 	fields, s.ended, err = st.Head(context.Background())
+	if errors.Is(err, mux.ErrHeadTooLarge) {
+		err = flow.Fail(flow.HeaderTooLarge, err)
+	}
 	return fields, s.ended, err
 }
 
@@ -133,6 +137,9 @@ func (s *Stream) StopBody() { s.stream.StopRead() }
 
 // ResumeBody is part of flow.Caller.
 func (s *Stream) ResumeBody() { s.stream.ResumeRead() }
+
+// Announce tells the client a setting of its connection, once.
+func (s *Stream) Announce(v http2.Setting) { s.stream.Conn().Announce(v) }
 
 // OnAbort has f called when the stream ends before its time.
 func (s *Stream) OnAbort(f func(*mux.StreamError)) { s.stream.OnAbort(f) }

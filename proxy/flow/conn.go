@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"sync/atomic"
+	"time"
 )
 
 // ErrBufferFull says that a connection's buffer is at its limit and what is
@@ -233,6 +234,24 @@ func (c *Conn) Abort() {
 		_ = t.SetLinger(0)
 	}
 	_ = c.Close()
+}
+
+// Linger lets the other end read the last that was written: it ends our
+// direction and drops what still comes, for a bounded time and number of bytes,
+// so that the kernel does not answer late bytes with a reset that destroys it.
+func (c *Conn) Linger() {
+	const most, patience = 256 << 10, time.Second
+	if c.CloseWrite() != nil {
+		return
+	}
+	_ = c.SetReadDeadline(time.Now().Add(patience))
+	for n := 0; n < most; {
+		c.Consume(len(c.Bytes()))
+		if c.Fill() != nil {
+			return
+		}
+		n += len(c.Bytes())
+	}
 }
 
 // Close closes the connection. Its buffers are left to Free, or the collector.

@@ -80,7 +80,7 @@ func (m *Message) Response(r *Response) []Field {
 	if r.Leno != "" {
 		out = append(out, Field{Name: FieldAnswer, Value: answerFor(r.Leno)}, Field{Name: FieldReason, Value: r.Leno})
 	}
-	f := form{version: r.Version}
+	f := form{version: r.Version, connect: r.Extended}
 	if r.Reason != usualReason(r.Status) && r.Version != HTTP20 {
 		f.reason, f.hasText = r.Reason, true
 	}
@@ -331,7 +331,7 @@ func (r *Response) shape(f form, end bool) {
 	case f.version == HTTP20 && r.Length == 0:
 		r.Length = -1 // the end is still to come, and trailers may
 	}
-	r.Version = f.version
+	r.Version, r.Extended = f.version, f.connect
 	r.Canonical = applyNames(f.names, r.Fields)
 	r.Reason = f.reason
 	if !f.hasText {

@@ -17,6 +17,7 @@ type form struct {
 	reason  string
 	hasText bool // reason is told
 	said    bool // the field was there
+	connect bool // extended CONNECT is taken
 }
 
 // namesLower says that all names are lower case, as those of HTTP/2 are.
@@ -24,8 +25,12 @@ const namesLower = "lower"
 
 func defaultForm() form { return form{version: HTTP11} }
 
-// formHTTP2 is what nearly every message of HTTP/2 says.
-const formHTTP2 = "v=2"
+// What messages of HTTP/2 say: nearly all the one, answers of applications that
+// take extended CONNECT the other.
+const (
+	formHTTP2    = "v=2"
+	formExtended = "v=2;c=1"
+)
 
 var versionWords = [...]string{HTTP10: "1.0", HTTP11: "1.1", HTTP20: "2"} //nolint:gochecknoglobals // immutable
 
@@ -34,7 +39,10 @@ var formWords = [...]string{"origin", "absolute", "authority", "asterisk"} //nol
 // appendForm writes what differs from the defaults; nothing when all is usual.
 func appendForm(dst []byte, f form, fields []Field, canonical bool) []byte {
 	start := len(dst)
-	if f.version == HTTP20 {
+	switch {
+	case f.version == HTTP20 && f.connect:
+		return append(dst, formExtended...)
+	case f.version == HTTP20:
 		return append(dst, formHTTP2...)
 	}
 	if f.version != HTTP11 {
@@ -93,8 +101,8 @@ func appendNames(dst []byte, fields []Field) []byte {
 // parseForm reads the field. What it does not know it ignores, since a newer
 // peer may have said it.
 func parseForm(s string) form {
-	if s == formHTTP2 {
-		return form{version: HTTP20, names: namesLower}
+	if s == formHTTP2 || s == formExtended {
+		return form{version: HTTP20, names: namesLower, connect: s == formExtended, said: true}
 	}
 	f := defaultForm()
 	f.said = true
@@ -112,6 +120,8 @@ func parseForm(s string) form {
 			}
 		case "n":
 			f.names = value
+		case "c":
+			f.connect = value == "1"
 		case "r":
 			if text, err := url.PathUnescape(value); err == nil && printable(text) {
 				f.reason, f.hasText = text, true

@@ -112,6 +112,8 @@ type Response struct {
 	// Upgrade field is in Upgrade, and after 2xx to CONNECT.
 	Switched bool
 	Upgrade  string
+	// Extended says that the application takes extended CONNECT (RFC 8441).
+	Extended bool
 	// Leno is the reason's code when a proxy made this answer.
 	Leno string
 	// Answer is what the peer's proxy said became of the request, on a link

@@ -46,8 +46,11 @@ type Event struct {
 	Flow int
 
 	Fields []Field // Headers
-	Data   []byte  // Data: the application's bytes, without padding; may be empty
-	Ping   [8]byte
+	// TooLarge: the fields were more than the limit, and some are missing. It comes
+	// with an error of KindHeaderList.
+	TooLarge bool   // Headers
+	Data     []byte // Data: the application's bytes, without padding; may be empty
+	Ping     [8]byte
 }
 
 // Settings gives the values of an EventSettings in the order of the frame; a

@@ -61,6 +61,7 @@ func (r *Reader) headers(block []byte, ev *Event) *Error {
 		return streamError(r.blockStream, ErrCodeProtocol, KindDependency)
 	}
 	if kind == KindHeaderList {
+		ev.TooLarge = true
 		return streamError(r.blockStream, ErrCodeEnhanceYourCalm, kind)
 	}
 	return nil

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -272,6 +273,18 @@ func (l *Conn) PeerSetting(id http2.SettingID) (v uint32, ok bool) {
 		}
 	}
 	return 0, false
+}
+
+// Announce sends one more setting, once.
+func (l *Conn) Announce(s http2.Setting) {
+	l.mu.Lock()
+	defer l.unlockKick()
+	if l.closing || slices.Contains(l.cfg.Settings, s) {
+		return
+	}
+	l.cfg.Settings = append(slices.Clip(l.cfg.Settings), s)
+	o := l.buffer()
+	o.b = http2.AppendSettings(o.b, s)
 }
 
 // Ready is closed when the peer's first SETTINGS have come.

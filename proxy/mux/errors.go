@@ -14,7 +14,7 @@ var (
 	ErrDraining     = errors.New("connection is draining")
 	ErrUnresponsive = errors.New("connection does not answer")
 	ErrClosed       = errors.New("connection is closed")
-	ErrHeadTooLarge = errors.New("head is larger than the peer takes")
+	ErrHeadTooLarge = errors.New("head is over the limit")
 )
 
 // ErrReleased is what a Stream gives after Release.

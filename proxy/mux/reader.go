@@ -136,6 +136,9 @@ func (r *reader) streamFault(ev *http2.Event, err error) error {
 	if !errors.As(err, &he) || he.Stream == 0 {
 		return err
 	}
+	if ev.TooLarge && r.isNew(ev.Stream) {
+		return r.onHeaders(ev) // whoever serves it gives the answer
+	}
 	if ev.Type == http2.EventHeaders {
 		if err := r.skipStream(he.Stream, he.Code); err != nil {
 			return err
@@ -143,6 +146,14 @@ func (r *reader) streamFault(ev *http2.Event, err error) error {
 	}
 	r.l.reset(he.Stream, &StreamError{Code: he.Code, Reason: he.Kind.String()}, true)
 	return r.count(&r.counts.idle, r.l.cfg.Floods.Idle, "malformed frames")
+}
+
+// isNew says whether HEADERS of this stream open it.
+func (r *reader) isNew(id uint32) bool {
+	l := r.l
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return !l.client && l.streams.get(id) == nil
 }
 
 func (r *reader) handle(ev *http2.Event) error {

@@ -61,6 +61,7 @@ type Stream struct {
 type headBlock struct {
 	from, to int
 	end      bool
+	tooLarge bool // some are missing
 }
 
 // Fields with more room than this are not kept for the next stream.
@@ -89,8 +90,8 @@ func (s *Stream) begin(l *Conn, id uint32) {
 // ID is the number of the stream on its link.
 func (s *Stream) ID() uint32 { return s.id }
 
-// Link is where the stream is.
-func (s *Stream) Link() *Conn { return s.link }
+// Conn is where the stream is.
+func (s *Stream) Conn() *Conn { return s.link }
 
 // Release gives the stream back; no method may be called afterwards, by
 // anyone. A stream that has not ended is reset: with NO_ERROR when the own side

@@ -10,6 +10,7 @@ import (
 // Head waits for the next head: on the accepting side that of the request,
 // which is there at once; on the opening side every 1xx head, and then the
 // final one. With end set no body follows. The fields stay valid until Release.
+// ErrHeadTooLarge says that those of a request were over the limit.
 //
 // When ctx ends first its cause is the error, and the stream is as it was.
 func (s *Stream) Head(ctx context.Context) (fields []http2.Field, end bool, err error) {
@@ -24,6 +25,9 @@ func (s *Stream) Head(ctx context.Context) (fields []http2.Field, end bool, err 
 			s.nextHead++
 			fields := s.fields[h.from:h.to:h.to]
 			s.mu.Unlock()
+			if h.tooLarge {
+				return fields, h.end, ErrHeadTooLarge
+			}
 			return fields, h.end, nil
 		}
 		if s.err != nil || s.ended {

@@ -45,6 +45,7 @@ type Pair struct {
 
 	mu      sync.Mutex
 	servers []*Server // guarded by mu
+	stop    func()    // ends the client's proxy
 	tune    func(*mesh.Destination)
 	targets map[mesh.Target]bool
 	asked   sync.Once
@@ -144,7 +145,7 @@ func (p *Pair) startClient(t testing.TB, cfg Config) {
 	if err := p.Client.Inbound(own); err != nil {
 		t.Fatal(err)
 	}
-	run(t, p.Client)
+	p.stop = run(t, p.Client)
 }
 
 // answer plays the control plane for one target.
@@ -192,6 +193,9 @@ func (p *Pair) Servers() []*Server { return p.servers }
 
 // Stop stops the server's proxy i as SIGTERM does.
 func (p *Pair) Stop(i int) { p.servers[i].stop() }
+
+// StopClient stops the client's proxy as SIGTERM does.
+func (p *Pair) StopClient() { p.stop() }
 
 // free counts the addresses that were given out.
 var free atomic.Uint32

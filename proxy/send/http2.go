@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/leno-mesh/leno/proxy/flow"
+	"github.com/leno-mesh/leno/proxy/http2"
 	"github.com/leno-mesh/leno/proxy/mux"
 )
 
@@ -50,6 +51,8 @@ type sharedConn struct {
 	pool   *shared
 	held   int  // guarded by pool.mu; places that are taken
 	reused bool // it carried a request before, or was idle
+	// extended says that the other end takes extended CONNECT (RFC 8441).
+	extended bool
 }
 
 // queued is a request that waits for a place.
@@ -206,6 +209,8 @@ func (s *shared) run(ctx context.Context, raw net.Conn, dialed bool) {
 	late := time.NewTimer(settleTime)
 	select {
 	case <-c.Ready():
+		v, _ := c.PeerSetting(http2.SettingEnableConnectProtocol)
+		c.extended = v == 1
 		s.add(c, dialed)
 	case <-late.C:
 		c.Close(errNotHTTP2)

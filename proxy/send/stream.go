@@ -32,12 +32,17 @@ type streamExchange struct {
 	code     http2.ErrCode // guarded by mu; with which
 }
 
+var errExtended = errors.New("the other end does not announce extended CONNECT")
+
 // Send is part of flow.Exchange. The stream is opened here, so that HEADERS
 // and a small body go out together.
 func (s *streamExchange) Send(r *flow.Request, body []byte, end bool) error {
 	s.head, s.begun = r.Head, false
 	var fields []flow.Field
 	if s.plain != nil {
+		if r.Protocol != "" && !s.plain.extended {
+			return flow.NotHanded(flow.NotImplemented, errExtended)
+		}
 		s.twice = http1.VerbOf(r.Method).Idempotent()
 		fields = s.message.PlainRequest(r, s.target)
 	} else {
@@ -107,6 +112,7 @@ func (s *streamExchange) Receive(r *flow.Response) error {
 // receivePlain takes a head of an application's answer.
 func (s *streamExchange) receivePlain(r *flow.Response, fields []flow.Field, end bool) error {
 	err := r.FromPlain(fields, end)
+	r.Extended = s.plain.extended
 	if err == nil && end && !s.head && r.Status != 304 && http2.ContentLength(fields) > 0 {
 		err = flow.ErrLength
 	}
