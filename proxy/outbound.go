@@ -130,10 +130,14 @@ func (x *outboundCall) serve(ctx context.Context) flow.Outcome {
 	x.tried = x.tried[:0]
 	var last *flow.Error
 	room := 0
-	for begun := start; len(x.tried) < maxTries; begun = time.Now() {
+	for begun := start; ; begun = time.Now() {
 		ep := x.pick(set, last)
-		if ep == nil {
-			break
+		if ep == nil || len(x.tried) >= maxTries {
+			if !x.makeRoom(ctx, last, &room) {
+				break
+			}
+			x.tried = x.tried[:0]
+			continue
 		}
 		out := x.send(ctx, ep, left(timeout, start, begun), last != nil)
 		x.note(ep, out, begun)
@@ -141,9 +145,6 @@ func (x *outboundCall) serve(ctx context.Context) flow.Outcome {
 			return x.finish(ep, out, start)
 		}
 		last = out.Err
-		if x.makeRoom(ctx, last, &room) {
-			continue
-		}
 		x.tried = append(x.tried, ep)
 	}
 	if last == nil {

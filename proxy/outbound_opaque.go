@@ -121,10 +121,14 @@ func (o *outbound) connectTo(ctx context.Context, set *balance.Set[*instance], t
 	var tried []*balance.Endpoint[*instance]
 	room := 0
 	last := flow.NotHanded(flow.NoEndpoints, nil)
-	for len(tried) < maxTries {
+	for {
 		ep := set.Pick(o.clock(), random(), tried)
-		if ep == nil {
-			break
+		if ep == nil || len(tried) >= maxTries {
+			if undecided || !o.makeRoom(ctx, last, &room) {
+				break
+			}
+			tried = tried[:0]
+			continue
 		}
 		where := ep.Peer.opaque
 		if undecided {
@@ -142,9 +146,6 @@ func (o *outbound) connectTo(ctx context.Context, set *balance.Set[*instance], t
 		noteEndpoint(o.core, ep, last, 0)
 		if !last.NotHanded {
 			break
-		}
-		if !undecided && o.makeRoom(ctx, last, &room) {
-			continue
 		}
 		tried = append(tried, ep)
 	}

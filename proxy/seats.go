@@ -71,10 +71,12 @@ const (
 // peer takes no more streams: this proxy's own may be why. It says whether
 // the request is to be sent again, after a moment for the peer to notice.
 func (o *outbound) makeRoom(ctx context.Context, e *flow.Error, tries *int) bool {
-	if e.Reason != flow.Overloaded || *tries >= roomTries || o.outSeats.Yield(roomEnds) == 0 {
+	if e == nil || e.Reason != flow.Overloaded || *tries >= roomTries {
 		return false
 	}
-	o.shed(telemetry.Outbound, "requests that kept a full peer waiting were ended")
+	if o.outSeats.Yield(roomEnds) > 0 {
+		o.shed(telemetry.Outbound, "requests that kept a full peer waiting were ended")
+	}
 	timer := time.NewTimer(roomWait << *tries)
 	defer timer.Stop()
 	*tries++

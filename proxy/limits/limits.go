@@ -50,6 +50,11 @@ const (
 	handshakeCost   = 64 << 10
 	destinationCost = 4 << 10
 
+	// Below littleMemory streams begin with a little window: many that are slow
+	// at once must not use up what links may hold.
+	littleMemory = 128 << 20
+	littleWindow = 16 << 10
+
 	// DefaultPeerLinks is enough for a peer's second link while the first is
 	// full, and for replacing both.
 	DefaultPeerLinks = 8
@@ -154,8 +159,13 @@ func (l *Limits) HTTP1() http1.Limits {
 func (l *Limits) Link() mux.Config {
 	budget := mux.NewBudget(int64(l.LinkBuffers))
 	budget.MaxServed = l.Streams
+	window := 0 // the default
+	if l.Memory < littleMemory {
+		window = littleWindow
+	}
 	return mux.Config{
-		MaxStreams: l.LinkStreams, MaxHeaderBytes: l.HeadBytes, Budget: budget,
+		StreamWindow: window,
+		MaxStreams:   l.LinkStreams, MaxHeaderBytes: l.HeadBytes, Budget: budget,
 		Floods: mux.Floods{Resets: l.Resets, Pings: l.Pings, Settings: l.Settings, Idle: l.IdleFrames},
 	}
 }

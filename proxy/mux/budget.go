@@ -61,6 +61,10 @@ func (b *Budget) grow(n int) bool {
 
 func (b *Budget) over() bool { return b.used.Load() > b.limit }
 
+// short says that little is left: streams that hold much give way before new
+// ones are refused.
+func (b *Budget) short() bool { return b.used.Load() > b.limit-b.limit/8 }
+
 // Served is the number of streams that are being served.
 func (b *Budget) Served() int { return int(b.served.Load()) }
 

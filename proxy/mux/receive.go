@@ -269,7 +269,7 @@ func (s *Stream) putData(l *Conn, ev *http2.Event) verdict {
 		return deliverOverrun
 	}
 	s.owed += ev.Flow - len(ev.Data) // padding is taken at once
-	if s.in.size > shedUnread && l.mem.over() {
+	if s.in.size > shedUnread && l.mem.short() {
 		return deliverShed
 	}
 	s.got += int64(len(ev.Data))

@@ -91,16 +91,16 @@ func TestHonestAreServed(t *testing.T) {
 // side.
 func againstClients(a *army, forward, upstream netip.AddrPort) {
 	const post = "POST / HTTP/1.1\r\nHost: app.shop\r\nContent-Length: "
-	large := post + "4194304\r\n\r\n" + strings.Repeat("z", 4<<20)
+	large := post + "2097152\r\n\r\n" + strings.Repeat("z", 2<<20)
 	fields := strings.Repeat("x: "+strings.Repeat("y", 1000)+"\r\n", 60)
 	for name, to := range map[string]netip.AddrPort{"forward": forward, "upstream": upstream} {
 		dial := plain(to)
 		a.send("slow head, "+name, 40, dial, drip("GET / HTTP/1.1\r\nHost: app.shop\r\nA: "))
-		a.send("slow body, "+name, 25, dial, drip(post+"1000000\r\n\r\n"))
+		a.send("slow body, "+name, 15, dial, drip(post+"1000000\r\n\r\n"))
 		a.send("half a huge head, "+name, 20, dial, hold([]byte("GET / HTTP/1.1\r\nHost: app.shop\r\n"+fields)))
 		a.send("too huge a head, "+name, 2, dial, hold([]byte("GET / HTTP/1.1\r\nHost: app.shop\r\n"+fields+fields)))
 		a.send("idle, "+name, 60, dial, hold(nil))
-		a.send("deaf, "+name, 5, dial, deaf([]byte(large)))
+		a.send("deaf, "+name, 3, dial, deaf([]byte(large)))
 		a.send("churn, "+name, 2, dial, hitAndRun(nil))
 		a.send("half a request, "+name, 2, dial, hitAndRun([]byte("GET / HT")))
 		a.send("garbage, "+name, 2, dial, garbage)
