@@ -27,6 +27,9 @@ type Request struct {
 	// Registration goes with the token, so that a workload which offers what
 	// its token does not allow is told before the token is spent.
 	Registration *mesh.Registration
+	// Lifetime asks for a certificate that ends earlier than others; 0 does
+	// not. Whole seconds count.
+	Lifetime time.Duration
 	// TLS is the configuration of the one connection that may carry this
 	// request: it verifies the server before anything is sent.
 	TLS *tls.Config
@@ -54,6 +57,8 @@ type KeeperConfig struct {
 	Mounted *Mounted
 	// Registration is what the workload will offer; sent when it joins.
 	Registration *mesh.Registration
+	// Lifetime is asked for with every certificate; see Request.
+	Lifetime time.Duration
 	// State keeps the certificate over a restart. Nil: in memory only.
 	State *State
 	// ALPN is for the connections in Request.TLS.
@@ -239,7 +244,7 @@ func (k *Keeper) request(now time.Time) (*ecdsa.PrivateKey, Request, error) {
 	if err != nil {
 		return nil, Request{}, err
 	}
-	req := Request{}
+	req := Request{Lifetime: k.cfg.Lifetime}
 	if req.CSR, err = NewCSR(key); err != nil {
 		return nil, Request{}, err
 	}

@@ -222,3 +222,28 @@ func TestOtherPorts(t *testing.T) {
 		t.Errorf("nobody may call: %s", got)
 	}
 }
+
+// TestReach asks whether the application listens, as the inbound side dials
+// it; the proxy's own ports say nothing.
+func TestReach(t *testing.T) {
+	app := appAt(t, echo)
+	p := proxytest.New(t, proxytest.Config{Apps: []netip.AddrPort{app}})
+	if err := p.Server.Proxy.Reach(t.Context(), app.Port()); err != nil {
+		t.Errorf("a port of the snapshot: %v", err)
+	}
+	if err := p.Server.Proxy.Reach(t.Context(), p.Server.Endpoint.Proxy.Port()); err == nil || !strings.Contains(err.Error(), "own") {
+		t.Errorf("the proxy's own port: %v", err)
+	}
+	l, err := net.Listen("tcp", netip.AddrPortFrom(p.Server.Endpoint.Proxy.Addr(), 0).String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	port := netip.MustParseAddrPort(l.Addr().String()).Port()
+	if err := p.Server.Proxy.Reach(t.Context(), port); err != nil {
+		t.Errorf("a port that no snapshot names: %v", err)
+	}
+	l.Close()
+	if err := p.Server.Proxy.Reach(t.Context(), port); err == nil {
+		t.Error("nobody listens any more")
+	}
+}

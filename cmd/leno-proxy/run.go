@@ -33,7 +33,7 @@ type runFlags struct {
 	inboundPort, adminPort, conns, cores, uid             int
 	memory                                                int64
 	redirected, kubernetes                                bool
-	drain                                                 time.Duration
+	drain, lifetime                                       time.Duration
 }
 
 func run(ctx context.Context, args []string) error {
@@ -80,6 +80,7 @@ func (f *runFlags) parse(args []string) error {
 	fs.IntVar(&f.conns, "max-connections", 0, "connections at once of each side (default from the memory limit)")
 	fs.Var(&f.limits, "limit", "`NAME=NUMBER`: sets one of the numbers in docs/limits.md; may be given again")
 	fs.Int64Var(&f.memory, "memory-limit", 0, "bytes (default the control group's limit, 256 MiB at most)")
+	fs.DurationVar(&f.lifetime, "certificate-lifetime", 0, "ask for certificates that live so long (default, and at most, what the control plane has)")
 	fs.DurationVar(&f.drain, "drain-timeout", 30*time.Second, "how long to wait for requests under way on SIGTERM")
 	fs.StringVar(&f.level, "log-level", sidecar.LogLevelDefault, "debug, info, warn or error")
 	if err := fs.Parse(args); err != nil {
@@ -99,7 +100,7 @@ func (f *runFlags) config() (cfg sidecar.Config, err error) {
 	}
 	cfg = sidecar.Config{
 		StateDir: f.state, Name: f.name, Zone: f.zone, Redirected: f.redirected, RunAs: f.uid,
-		Limits: map[string]int{}, MemoryLimit: f.memory, DrainTimeout: f.drain, LogLevel: f.level, Version: version,
+		Limits: map[string]int{}, MemoryLimit: f.memory, DrainTimeout: f.drain, CertificateLifetime: f.lifetime, LogLevel: f.level, Version: version,
 	}
 	if err := f.numbers(&cfg); err != nil {
 		return cfg, err

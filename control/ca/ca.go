@@ -102,13 +102,21 @@ func (ca *CA) Anchored(chain [][]byte) ([][]byte, error) {
 	return append(chain, issuer.Above[len(issuer.Above)-1].Raw), nil
 }
 
-// Lifetime is how long the certificates of workloads live.
-func (ca *CA) Lifetime() time.Duration { return ca.lifetime }
+// Lifetime is how long a certificate lives whose workload asked for this much,
+// or for nothing in particular with 0.
+func (ca *CA) Lifetime(asked time.Duration) time.Duration {
+	if asked <= 0 {
+		return ca.lifetime
+	}
+	return min(max(asked, MinLifetime), ca.lifetime)
+}
 
 // Subject is who a certificate is for.
 type Subject struct {
 	Identity mesh.Identity
 	Workload mesh.WorkloadID
+	// Lifetime may be shorter than that of others; 0: as theirs.
+	Lifetime time.Duration
 }
 
 // Issue signs a certificate for the key in a request (PKCS #10, DER). Whatever
@@ -173,7 +181,8 @@ func (ca *CA) template(who Subject, now time.Time, issuer *Issuer) (*x509.Certif
 	if err != nil {
 		return nil, err
 	}
-	end := now.Add(ca.lifetime)
+	life := ca.Lifetime(who.Lifetime)
+	end := now.Add(life)
 	for _, c := range append([]*x509.Certificate{issuer.Certificate}, issuer.Above...) {
 		if c.NotAfter.Before(end) {
 			end = c.NotAfter
@@ -186,7 +195,7 @@ func (ca *CA) template(who Subject, now time.Time, issuer *Issuer) (*x509.Certif
 		SerialNumber: serial,
 		// The workload's ID is the subject's serialNumber (RFC 4519, 2.31).
 		Subject:               pkix.Name{SerialNumber: string(who.Workload)},
-		NotBefore:             now.Add(-min(ca.lifetime/10, maxBackdate)),
+		NotBefore:             now.Add(-min(life/10, maxBackdate)),
 		NotAfter:              end,
 		URIs:                  []*url.URL{uri},
 		KeyUsage:              x509.KeyUsageDigitalSignature,

@@ -157,6 +157,32 @@ func TestNoLeafOutlivesItsIssuer(t *testing.T) {
 	})
 }
 
+// TestAskedLifetime has a workload ask for a shorter life, never a longer one.
+func TestAskedLifetime(t *testing.T) {
+	ca, err := New(Config{Roots: open(t, t.TempDir()), Lifetime: time.Hour})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for asked, want := range map[time.Duration]time.Duration{
+		0: time.Hour, time.Minute: time.Minute, 24 * time.Hour: time.Hour, time.Second: MinLifetime, -time.Minute: time.Hour,
+	} {
+		who := web
+		who.Lifetime = asked
+		before := time.Now()
+		chain, err := ca.Issue(newCSR(t), who)
+		if err != nil {
+			t.Fatal(err)
+		}
+		leaf, err := x509.ParseCertificate(chain[0])
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := leaf.NotAfter.Sub(before.Truncate(time.Second)); got < want || got > want+time.Minute/2 {
+			t.Errorf("asked for %s, got %s", asked, got)
+		}
+	}
+}
+
 func checkChain(t *testing.T, chain []*x509.Certificate, life time.Duration) {
 	t.Helper()
 	for i, c := range chain[1:] {

@@ -43,7 +43,7 @@ func (j *joined) workload(ctx context.Context, m *gen.IssueRequest, key *ecdsa.P
 		return nil, err
 	}
 	next := identity.HashKey(spki)
-	end := time.Now().Add(j.ca.Lifetime())
+	end := time.Now().Add(j.ca.Lifetime(asked(m)))
 	switch p := m.GetProof().(type) {
 	case *gen.IssueRequest_JoinToken:
 		reg, err := wire.DecodeRegistration(m.GetRegistration())

@@ -105,7 +105,13 @@ func (a authority) subject(ctx context.Context, m *gen.IssueRequest) (ca.Subject
 		return ca.Subject{}, connect.NewError(connect.CodePermissionDenied,
 			fmt.Errorf("%s is the control plane's own identity; use another service account", who.Identity))
 	}
+	who.Lifetime = asked(m)
 	return who, err
+}
+
+// asked is the lifetime that a request asks for, 0 for none.
+func asked(m *gen.IssueRequest) time.Duration {
+	return time.Duration(m.GetLifetimeSeconds()) * time.Second
 }
 
 // refuse tells a considered no from a failure of ours, and logs both once.

@@ -138,6 +138,9 @@ func proxyContainer(s Settings, values map[string]string) tree {
 	} else if s.LogLevel != "" {
 		args = append(args, "--log-level="+s.LogLevel)
 	}
+	if life := values["certificate-lifetime"]; life != "" {
+		args = append(args, "--certificate-lifetime="+life)
+	}
 	security := restricted()
 	maps.Copy(security, tree{
 		"capabilities": tree{"drop": []any{"ALL"}},

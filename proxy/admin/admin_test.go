@@ -2,41 +2,42 @@ package admin
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
 	"net/netip"
 	"strings"
+	"sync"
 	"testing"
 )
 
-func TestPages(t *testing.T) {
-	missing := "a certificate"
-	level := &slog.LevelVar{}
-	s, err := New(Config{
-		Listen: netip.MustParseAddrPort("127.0.0.1:0"), Ready: func() string { return missing },
-		Metrics:  func(w io.Writer) error { _, err := io.WriteString(w, "x 1\n"); return err },
-		Snapshot: func() any { return map[string]int{"a": 1} }, Level: level,
-	})
+// pages runs a server and gives a function that asks it.
+func pages(t *testing.T, cfg Config) (*Server, func(method, path, body, host, want string, status int)) {
+	t.Helper()
+	s, err := New(cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error)
 	go func() { done <- s.Run(ctx) }()
-	defer func() {
+	t.Cleanup(func() {
 		cancel()
 		if err := <-done; err != nil {
 			t.Error(err)
 		}
-	}()
-	do := func(method, path, body, host, want string, status int) {
+	})
+	port := netip.MustParseAddrPort(s.Addr().String()).Port()
+	return s, func(method, path, body, host, want string, status int) {
 		t.Helper()
-		req, _ := http.NewRequest(method, "http://"+s.Addr().String()+path, strings.NewReader(body))
+		req, _ := http.NewRequest(method, fmt.Sprintf("http://127.0.0.1:%d%s", port, path), strings.NewReader(body))
 		req.Host = host
 		resp, err := http.DefaultClient.Do(req)
 		if err != nil {
-			t.Fatal(err)
+			t.Error(err)
+			return
 		}
 		defer resp.Body.Close()
 		got, _ := io.ReadAll(resp.Body)
@@ -44,6 +45,16 @@ func TestPages(t *testing.T) {
 			t.Errorf("%s %s: %d %q, want %d %q", method, path, resp.StatusCode, got, status, want)
 		}
 	}
+}
+
+func TestPages(t *testing.T) {
+	missing := "a certificate"
+	level := &slog.LevelVar{}
+	_, do := pages(t, Config{
+		Listen: netip.MustParseAddrPort("127.0.0.1:0"), Ready: func() string { return missing },
+		Metrics:  func(w io.Writer) error { _, err := io.WriteString(w, "x 1\n"); return err },
+		Snapshot: func() any { return map[string]int{"a": 1} }, Level: level,
+	})
 	do("GET", "/live", "", "", "live", 200)
 	do("GET", "/ready", "", "", "waiting for a certificate", 503)
 	missing = ""
@@ -56,4 +67,40 @@ func TestPages(t *testing.T) {
 	if level.Level() != slog.LevelDebug {
 		t.Error("level was not set")
 	}
+}
+
+// TestProbe asks in the kubelet's way whether the application listens, on
+// every address of the pod.
+func TestProbe(t *testing.T) {
+	hold, begun := make(chan struct{}), make(chan struct{})
+	_, do := pages(t, Config{
+		Listen: netip.AddrPortFrom(netip.IPv6Unspecified(), 0),
+		Reach: func(ctx context.Context, port uint16) error {
+			switch port {
+			case 80:
+				return nil
+			case 81:
+				begun <- struct{}{}
+				<-hold
+				return nil
+			}
+			return errors.New("connection refused")
+		},
+	})
+	do("GET", "/probe/tcp/80", "", "", "listens", 200)
+	do("GET", "/probe/tcp/8080", "", "", "connection refused", 503)
+	for _, bad := range []string{"0", "65536", "http", "-1"} {
+		do("GET", "/probe/tcp/"+bad, "", "", "want /probe/tcp/PORT", 400)
+	}
+	var all sync.WaitGroup
+	for range maxProbes {
+		all.Go(func() { do("GET", "/probe/tcp/81", "", "", "listens", 200) })
+	}
+	for range maxProbes {
+		<-begun
+	}
+	do("GET", "/probe/tcp/80", "", "", "too many probes", 503)
+	close(hold)
+	all.Wait()
+	do("GET", "/probe/tcp/80", "", "", "listens", 200)
 }

@@ -46,7 +46,8 @@ type Config struct {
 	MemoryLimit            int64          // bytes; 0: what the control group says, or 256 MiB
 	Limits                 map[string]int // numbers set by hand, by their names in docs/limits.md
 	DrainTimeout           time.Duration
-	RunAs                  int // user to become when started as root; 0: stay
+	CertificateLifetime    time.Duration // to ask for; 0: as the control plane has it
+	RunAs                  int           // user to become when started as root; 0: stay
 	Version                string
 	LogLevel               string
 	AccessLog              bool

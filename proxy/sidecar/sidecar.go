@@ -122,7 +122,7 @@ func (s *Sidecar) buildControl() (err error) {
 	authority := subscribe.Authority{Servers: servers}
 	renewals := s.metrics.Certificate()
 	s.keeper, err = identity.NewKeeper(identity.KeeperConfig{
-		Source: s.source, Join: s.cfg.Join, Mounted: s.cfg.Mounted, State: s.state, ALPN: []string{alpn}, Log: s.log,
+		Source: s.source, Join: s.cfg.Join, Mounted: s.cfg.Mounted, Lifetime: s.cfg.CertificateLifetime, State: s.state, ALPN: []string{alpn}, Log: s.log,
 		Registration: s.cfg.registration(),
 		Issue: func(ctx context.Context, r identity.Request) (identity.Answer, error) {
 			a, err := authority.Issue(ctx, r)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"net"
 	"time"
 
@@ -61,7 +62,10 @@ func (a Authority) ask(ctx context.Context, server string, r identity.Request) (
 }
 
 func issueRequest(r identity.Request) *gen.IssueRequest {
-	m := &gen.IssueRequest{Csr: r.CSR, Registration: wire.EncodeRegistration(r.Registration)}
+	m := &gen.IssueRequest{
+		Csr: r.CSR, Registration: wire.EncodeRegistration(r.Registration),
+		LifetimeSeconds: uint32(min(max(r.Lifetime/time.Second, 0), math.MaxUint32)),
+	}
 	switch {
 	case r.Token != "":
 		m.Proof = &gen.IssueRequest_JoinToken{JoinToken: r.Token}

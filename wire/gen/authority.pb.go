@@ -35,9 +35,12 @@ type IssueRequest struct {
 	//	*IssueRequest_Renewal
 	Proof isIssueRequest_Proof `protobuf_oneof:"proof"`
 	// registration is what the workload offers, checked against the token.
-	Registration  *Registration `protobuf:"bytes,5,opt,name=registration,proto3" json:"registration,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Registration *Registration `protobuf:"bytes,5,opt,name=registration,proto3" json:"registration,omitempty"`
+	// lifetime_seconds asks for a certificate that ends earlier than others; 0
+	// does not. Servers that do not know the field give the usual one.
+	LifetimeSeconds uint32 `protobuf:"varint,6,opt,name=lifetime_seconds,json=lifetimeSeconds,proto3" json:"lifetime_seconds,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
 }
 
 func (x *IssueRequest) Reset() {
@@ -116,6 +119,13 @@ func (x *IssueRequest) GetRegistration() *Registration {
 		return x.Registration
 	}
 	return nil
+}
+
+func (x *IssueRequest) GetLifetimeSeconds() uint32 {
+	if x != nil {
+		return x.LifetimeSeconds
+	}
+	return 0
 }
 
 type isIssueRequest_Proof interface {
@@ -279,14 +289,15 @@ var File_leno_v1_authority_proto protoreflect.FileDescriptor
 
 const file_leno_v1_authority_proto_rawDesc = "" +
 	"\n" +
-	"\x17leno/v1/authority.proto\x12\aleno.v1\x1a\x17leno/v1/discovery.proto\"\xe0\x01\n" +
+	"\x17leno/v1/authority.proto\x12\aleno.v1\x1a\x17leno/v1/discovery.proto\"\x8b\x02\n" +
 	"\fIssueRequest\x12\x10\n" +
 	"\x03csr\x18\x01 \x01(\fR\x03csr\x12\x1f\n" +
 	"\n" +
 	"join_token\x18\x02 \x01(\tH\x00R\tjoinToken\x12+\n" +
 	"\x10kubernetes_token\x18\x03 \x01(\tH\x00R\x0fkubernetesToken\x12,\n" +
 	"\arenewal\x18\x04 \x01(\v2\x10.leno.v1.RenewalH\x00R\arenewal\x129\n" +
-	"\fregistration\x18\x05 \x01(\v2\x15.leno.v1.RegistrationR\fregistrationB\a\n" +
+	"\fregistration\x18\x05 \x01(\v2\x15.leno.v1.RegistrationR\fregistration\x12)\n" +
+	"\x10lifetime_seconds\x18\x06 \x01(\rR\x0flifetimeSecondsB\a\n" +
 	"\x05proof\"Z\n" +
 	"\aRenewal\x12\x14\n" +
 	"\x05chain\x18\x01 \x03(\fR\x05chain\x12\x1c\n" +
