@@ -130,7 +130,10 @@ func TestOtherRoot(t *testing.T) {
 	cfg := c.client(thief)
 	cfg.Transport.(*http.Transport).TLSClientConfig.VerifyConnection = nil
 	_, err := genconnect.NewAuthorityClient(cfg, "https://"+c.addr).Issue(t.Context(), connect.NewRequest(&gen.IssueRequest{}))
-	c.wantCode(err, connect.CodeUnavailable)
+	// The server hangs up; the client may still be writing.
+	if code := connect.CodeOf(err); code != connect.CodeUnavailable && code != connect.CodeCanceled {
+		t.Errorf("%v; want the end of the connection", err)
+	}
 }
 
 func TestRenewByConnection(t *testing.T) {
