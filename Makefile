@@ -18,7 +18,8 @@ ENVOY := $(CACHE)/envoy-$(ENVOY_VERSION)/envoy
 
 # Tests that start real servers and networks run one package at a time: two
 # cores are soon full, and a starved database is a slow one.
-HEAVY  := ./test/...
+# Those that take long, or much of the machine, have targets of their own.
+HEAVY   = $$(go list ./test/... | grep -v -e /test/abuse -e /test/conformance -e /test/kube)
 LIGHT   = $$(go list ./... | grep -v '/leno/test/')
 RACE   := go test -race -timeout=15m
 
@@ -27,7 +28,7 @@ NAME  := leno
 NODES := 1
 CLUSTER := go run ./test/cluster
 
-.PHONY: help build demo check test conformance bench bench-quick soak vuln generate tools fmt lint clean images cluster cluster-down
+.PHONY: help build demo check test abuse kubernetes conformance bench bench-quick soak vuln generate tools fmt lint clean images cluster cluster-down
 
 help: ## list the targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -55,9 +56,15 @@ check: $(LINT) ## the developer's loop: format, vet, fast lints, short tests
 
 test: lint ## all tests: lint, race detector, kernel, real software, fuzz
 	$(RACE) -p 2 $(LIGHT)
-	$(CLUSTER) build
 	$(RACE) -p 1 $(HEAVY)
 	tools/fuzz.sh 180 5
+
+abuse: ## honest clients among hostile ones, under a memory limit (needs root)
+	LENO_TEST_REQUIRE_ROOT=1 $(RACE) -count=1 ./test/abuse
+
+kubernetes: ## the tests on a real Kubernetes cluster (needs root)
+	$(CLUSTER) build
+	LENO_TEST_REQUIRE_ROOT=1 $(RACE) -count=1 ./test/kube
 
 conformance: ## foreign judges alone: h2spec, grpc, curl, nghttp2, load, Node
 	@report=$$(mktemp); status=0; \
