@@ -43,7 +43,7 @@ func nodeOf(n *corev1.Node) *node {
 // The API server tells nobody the whole range that it takes addresses from.
 // But it is one prefix, so what all known addresses have in common lies inside
 // it and can be claimed without taking in anything from outside; and the more
-// is known, the more is claimed. docs/decisions/0010-networks-on-kubernetes.md
+// is known, the more is claimed. docs/decisions/0014-networks-on-kubernetes.md
 func networks(configured []netip.Prefix, services []netip.Addr, pods []netip.Prefix) catalog.Change {
 	known := slices.Clone(pods)
 	for _, a := range services {

@@ -4,5 +4,5 @@
 //
 // It is the sibling of ca.Dir. Several servers may run it at once, and do
 // during every rollout: nobody is elected, since the API server takes only the
-// first of two writes. docs/decisions/0013-overlapping-servers.md
+// first of two writes. docs/decisions/0015-overlapping-servers.md
 package authority
