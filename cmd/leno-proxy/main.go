@@ -17,6 +17,7 @@ const usage = `leno-proxy is the proxy beside one workload.
 Usage:
   leno-proxy run      run the proxy
   leno-proxy init     capture the traffic of this network namespace
+  leno-proxy ready    say whether the proxy here is ready, or what it waits for
   leno-proxy version  print the version
 
 Add --help to a command to see its options.
@@ -41,6 +42,8 @@ func command(ctx context.Context, args []string) error {
 		return run(ctx, args[1:])
 	case "init":
 		return initialize(ctx, args[1:])
+	case "ready":
+		return ready(ctx, args[1:])
 	case "version", "--version":
 		fmt.Println(version)
 		return nil

@@ -1,7 +1,9 @@
 package inject
 
 import (
+	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -10,6 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 
 	"github.com/leno-mesh/leno/mesh"
+	"github.com/leno-mesh/leno/redirect"
 )
 
 // Prefix is that of every annotation and label of Leno.
@@ -44,7 +47,7 @@ type Annotation struct {
 func Annotations() []Annotation {
 	return []Annotation{
 		{"inject", "`enabled` or `disabled`", "what the namespace says", "Whether the pod gets a proxy. A label of the same name does the same.", oneOf(Enabled, Disabled)},
-		{"log-level", "`debug`, `info`, `warn` or `error`", "`warn`", "What the proxy logs.", oneOf("debug", "info", "warn", "error")},
+		{"log-level", "`debug`, `info`, `warn` or `error`", "`info`, or what the server was told", "What the proxy logs.", oneOf("debug", "info", "warn", "error")},
 		{"skip-inbound-ports", "ports and ranges, `22,9000-9010`", "none", "Ports of the pod that are not captured: connections to them reach the application as they come.", ports},
 		{"skip-outbound-ports", "ports and ranges, `22,9000-9010`", "none", "Remote ports that are not captured: connections to them leave as they are.", ports},
 		{"protocol", "`PORT=http`, `http2`, `grpc` or `tcp`, separated by commas", "found out by itself", "What a port of the pod speaks. Never needed; it saves the looking.", protocols},
@@ -52,32 +55,72 @@ func Annotations() []Annotation {
 		{"proxy-cpu-request", "a quantity, `50m`", "`10m`", "CPU that the scheduler reserves for the proxy.", quantity},
 		{"proxy-cpu-limit", "a quantity, `1`", "none", "CPU that the proxy may use at most.", quantity},
 		{"proxy-memory-request", "a quantity, `20Mi`", "`20Mi`", "Memory that the scheduler reserves for the proxy.", quantity},
-		{"proxy-memory-limit", "a quantity, `128Mi`", "`128Mi`", "Memory that the proxy may use at most. It computes its caps from it and sheds work before it is reached.", quantity},
+		{"proxy-memory-limit", "a quantity of `32Mi` or more", "`128Mi`", "Memory that the proxy may use at most. It computes its caps from it and sheds work before it is reached.", memoryLimit},
 	}
 }
 
-// written finds the values of the known annotations and warns of others with
-// Leno's prefix.
-func written(annotations map[string]string) (values map[string]string, warnings []string, err error) {
-	values = make(map[string]string)
-	known := Annotations()
-	for key, value := range annotations {
-		name, ours := strings.CutPrefix(key, Prefix)
-		if !ours || key == Injected {
-			continue
-		}
-		i := slices.IndexFunc(known, func(a Annotation) bool { return a.Name == name })
-		if i < 0 {
-			warnings = append(warnings, fmt.Sprintf("annotation %s is not known and does nothing; see docs/annotations.md for those that are", key))
-			continue
-		}
-		if err := known[i].check(value); err != nil {
-			return nil, nil, fmt.Errorf("annotation %s: %q %w; want %s", key, value, err, known[i].Value)
-		}
-		values[name] = value
+// values are those of a pod's annotations, by name without Prefix; all of them
+// can be followed.
+type values map[string]string
+
+// or gives the value of a name, or another where there is none.
+func (v values) or(name, otherwise string) string {
+	if value := v[name]; value != "" {
+		return value
 	}
-	slices.Sort(warnings)
-	return values, warnings, nil
+	return otherwise
+}
+
+// written reads the annotations and labels of a pod that have Leno's prefix. It
+// warns of those that do nothing, and the error names each value that cannot
+// be followed.
+func written(annotations, labels map[string]string) (v values, warnings []string, err error) {
+	v = make(values)
+	known := make(map[string]Annotation)
+	for _, a := range Annotations() {
+		known[Prefix+a.Name] = a
+	}
+	var bad []error
+	for _, key := range slices.Sorted(maps.Keys(annotations)) {
+		a, is := known[key]
+		switch {
+		case !strings.HasPrefix(key, Prefix) || key == Injected:
+		case !is:
+			warnings = append(warnings, "annotation "+key+" is not known and does nothing; see docs/annotations.md for those that are")
+		default:
+			v[a.Name] = annotations[key]
+			if err := a.check(annotations[key]); err != nil {
+				bad = append(bad, fmt.Errorf("annotation %s: %q %w; want %s", key, annotations[key], err, a.Value))
+			}
+		}
+	}
+	for _, key := range slices.Sorted(maps.Keys(labels)) {
+		switch {
+		case !strings.HasPrefix(key, Prefix):
+		case key != Inject:
+			warnings = append(warnings, "label "+key+" does nothing; see docs/annotations.md for the annotations that do")
+		case labels[key] != Enabled && labels[key] != Disabled:
+			bad = append(bad, fmt.Errorf("label %s: %q is neither; want %s or %s", key, labels[key], Enabled, Disabled))
+		}
+	}
+	return v, warnings, errors.Join(append(bad, fits(v))...)
+}
+
+// fits refuses requests over limits, which the API server would refuse with a
+// message about a container that nobody wrote.
+func fits(v values) error {
+	var bad []error
+	for _, kind := range []string{"cpu", "memory"} {
+		request, limit := "proxy-"+kind+"-request", "proxy-"+kind+"-limit"
+		most, err := resource.ParseQuantity(v[limit])
+		if err != nil {
+			continue
+		}
+		if least, err := resource.ParseQuantity(v[request]); err == nil && least.Cmp(most) > 0 {
+			bad = append(bad, fmt.Errorf("annotation %s%s: %q is over the limit, %q", Prefix, request, v[request], v[limit]))
+		}
+	}
+	return errors.Join(bad...)
 }
 
 func oneOf(words ...string) func(string) error {
@@ -89,19 +132,10 @@ func oneOf(words ...string) func(string) error {
 	}
 }
 
+// ports are what the init container will read.
 func ports(value string) error {
-	for part := range strings.SplitSeq(value, ",") {
-		first, last, isRange := strings.Cut(strings.TrimSpace(part), "-")
-		a, err := port(first)
-		if err != nil {
-			return err
-		}
-		if !isRange {
-			continue
-		}
-		if b, err := port(last); err != nil || b < a {
-			return fmt.Errorf("has the range %q", part)
-		}
+	if _, err := redirect.ParsePorts(value); err != nil {
+		return fmt.Errorf("has %w", err)
 	}
 	return nil
 }
@@ -146,6 +180,17 @@ func quantity(value string) error {
 	q, err := resource.ParseQuantity(value)
 	if err != nil || q.Sign() <= 0 {
 		return fmt.Errorf("is no quantity above zero")
+	}
+	return nil
+}
+
+// memoryLimit keeps out limits under which no proxy starts.
+func memoryLimit(value string) error {
+	if err := quantity(value); err != nil {
+		return err
+	}
+	if q := resource.MustParse(value); q.Cmp(resource.MustParse(leastMemory)) < 0 {
+		return fmt.Errorf("is under %s, with which no proxy works", leastMemory)
 	}
 	return nil
 }

@@ -1,17 +1,27 @@
 package inject
 
 import (
+	"encoding/json"
 	"maps"
 	"slices"
 	"strconv"
 	"strings"
 )
 
-// Op is one step of a JSON patch (RFC 6902): add, replace or remove.
+// Op is one step of a JSON patch (RFC 6902): add, replace or remove. A remove
+// has no value; the value of the others may be nil, which is null.
 type Op struct {
-	Op    string `json:"op"`
-	Path  string `json:"path"`
-	Value any    `json:"value,omitempty"`
+	Op, Path string
+	Value    any
+}
+
+// MarshalJSON writes a step as section 4 of the RFC has it.
+func (o Op) MarshalJSON() ([]byte, error) {
+	step := tree{"op": o.Op, "path": o.Path}
+	if o.Op != "remove" {
+		step["value"] = o.Value
+	}
+	return json.Marshal(step)
 }
 
 // Diff gives the steps that make one tree of another.
@@ -51,36 +61,55 @@ func diffValue(ops []Op, path string, from, to any) []Op {
 	return append(ops, Op{Op: "replace", Path: path, Value: to})
 }
 
-// diffList knows lists of the same length and those that grew or shrank at one
-// end; others are replaced. So what stands between stays as it is written.
+// diffList knows lists that grew or shrank at one end; others are replaced. So
+// what is there already stays as it is written. Steps are done in their order,
+// and each sees what those before it left.
 func diffList(ops []Op, path string, from, to []any) []Op {
 	at := func(i int) string { return path + "/" + strconv.Itoa(i) }
-	n := len(to) - len(from)
+	grown := len(to) - len(from)
 	switch {
-	case n == 0:
+	case grown >= 0 && alike(from, to[grown:]): // at the front
+		for i := range from {
+			ops = diffValue(ops, at(i), from[i], to[grown+i])
+		}
+		for i := range grown {
+			ops = append(ops, Op{Op: "add", Path: at(i), Value: to[i]})
+		}
+	case grown > 0 && alike(from, to[:len(from)]): // at the end
 		for i := range from {
 			ops = diffValue(ops, at(i), from[i], to[i])
 		}
-	case n > 0 && same(from, to[n:]):
-		for i := range n {
-			ops = append(ops, Op{Op: "add", Path: at(i), Value: to[i]})
-		}
-	case n > 0 && same(from, to[:len(from)]):
 		for i := len(from); i < len(to); i++ {
 			ops = append(ops, Op{Op: "add", Path: at(i), Value: to[i]})
 		}
-	case n < 0 && same(from[-n:], to):
-		for range -n {
+	case grown < 0 && alike(from[-grown:], to):
+		for range -grown {
 			ops = append(ops, Op{Op: "remove", Path: at(0)})
 		}
-	case n < 0 && same(from[:len(to)], to):
+		for i := range to {
+			ops = diffValue(ops, at(i), from[i-grown], to[i])
+		}
+	case grown < 0 && alike(from[:len(to)], to):
 		for i := len(from) - 1; i >= len(to); i-- {
 			ops = append(ops, Op{Op: "remove", Path: at(i)})
+		}
+		for i := range to {
+			ops = diffValue(ops, at(i), from[i], to[i])
 		}
 	default:
 		ops = append(ops, Op{Op: "replace", Path: path, Value: to})
 	}
 	return ops
+}
+
+// alike tells whether lists have the same things in the same order, objects by
+// their names.
+func alike(a, b []any) bool {
+	return slices.EqualFunc(a, b, func(x, y any) bool {
+		o, isObject := x.(tree)
+		p, _ := y.(tree)
+		return isObject && p != nil && text(o, "name") != "" && o["name"] == p["name"] || same(x, y)
+	})
 }
 
 // escape writes a key as part of a JSON pointer (RFC 6901, section 3).

@@ -11,13 +11,11 @@ import (
 // the proxy that takes the connection.
 const probePath = "/probe/tcp/"
 
-var probeKinds = []string{"livenessProbe", "readinessProbe", "startupProbe"} //nolint:gochecknoglobals // never written
-
-// eachProbe calls f for every probe and lifecycle hook that may be a TCP one.
+// eachProbe calls f for every probe.
 func eachProbe(spec tree, f func(container, probe tree)) {
-	for _, key := range []string{"initContainers", "containers"} {
+	for _, key := range podContainers() {
 		for _, c := range objects(spec, key) {
-			for _, kind := range probeKinds {
+			for _, kind := range []string{"livenessProbe", "readinessProbe", "startupProbe"} {
 				if p := sub(c, kind); p != nil {
 					f(c, p)
 				}
@@ -46,14 +44,14 @@ func rewriteProbes(spec tree) {
 // pathOf writes a probe's port, and its name if it was given by name.
 func pathOf(container tree, p any) (string, bool) {
 	name, byName := p.(string)
-	if !byName {
+	if _, err := port(number(p)); err == nil && !byName {
 		return probePath + number(p), true
 	}
 	if _, err := port(name); err == nil {
 		return probePath + name + "?name=" + name, true
 	}
 	for _, x := range objects(container, "ports") {
-		if text(x, "name") == name {
+		if byName && text(x, "name") == name {
 			return probePath + number(x["containerPort"]) + "?name=" + url.QueryEscape(name), true
 		}
 	}

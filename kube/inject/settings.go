@@ -12,8 +12,9 @@ const (
 	mountedDir = "/var/run/leno" // token, bundle.pem, server, trust-domain
 	stateDir   = "/var/lib/leno" // in memory; survives a crash of the proxy
 
-	adminPort   = 4191
-	inboundPort = 4143
+	adminPort    = 4191
+	inboundPort  = 4143
+	outboundPort = 4140
 
 	// Audience is that of the token by which a pod says who it is.
 	Audience = "leno.dev"
@@ -35,7 +36,7 @@ type Settings struct {
 	Version string
 	// CNI leaves the init container out: a CNI plugin captures the traffic.
 	CNI bool
-	// LogLevel of the proxies; their own default when empty.
+	// LogLevel of proxies whose pods name none; their own default when empty.
 	LogLevel string
 }
 

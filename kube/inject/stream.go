@@ -1,13 +1,13 @@
 package inject
 
 import (
-	"bufio"
 	"bytes"
 	"errors"
 	"fmt"
 	"io"
-	"strconv"
+	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"gopkg.in/yaml.v3"
 )
@@ -43,9 +43,9 @@ func Removing() Change {
 }
 
 // Stream changes the pods of every workload in a stream of YAML documents and
-// writes all of it. What is not changed keeps its form, comments included. The
-// error says in which document it is, counted from 1; then nothing of that
-// document is written.
+// writes all of it. What is not changed keeps its form; a document that is
+// keeps its comments. The error says in which document it is, counted from 1,
+// and in which object; then nothing at all is written.
 func Stream(in io.Reader, out io.Writer, change Change) ([]Line, error) {
 	text, err := io.ReadAll(io.LimitReader(in, maxStream+1))
 	if err != nil {
@@ -54,66 +54,71 @@ func Stream(in io.Reader, out io.Writer, change Change) ([]Line, error) {
 	if len(text) > maxStream {
 		return nil, fmt.Errorf("more than %d MiB of YAML", maxStream>>20)
 	}
+	if !utf8.Valid(text) {
+		return nil, errors.New("it is not UTF-8")
+	}
+	var all bytes.Buffer
 	var report []Line
 	for i, doc := range documents(text) {
 		changed, lines, err := document(doc, change)
 		if err != nil {
-			return report, fmt.Errorf("document %d: %w", i+1, err)
+			return nil, fmt.Errorf("document %d: %w", i+1, err)
 		}
 		report = append(report, lines...)
 		if i > 0 {
-			changed = append([]byte("---\n"), changed...)
+			all.WriteString("---\n")
 		}
-		if _, err := out.Write(changed); err != nil {
-			return report, err
+		all.Write(changed)
+		if n := all.Len(); n > 0 && all.Bytes()[n-1] != '\n' {
+			all.WriteByte('\n')
 		}
 	}
-	return report, nil
+	_, err = out.Write(all.Bytes())
+	return report, err
 }
 
 // documents splits a stream at its "---" lines.
 func documents(text []byte) (docs [][]byte) {
-	var doc bytes.Buffer
+	var doc []byte
 	first := true
-	lines := bufio.NewReader(bytes.NewReader(text))
-	for {
-		line, err := lines.ReadBytes('\n')
-		if marker := bytes.TrimRight(line, " \t\r\n"); string(marker) == "---" || bytes.HasPrefix(line, []byte("--- ")) {
-			if !first || len(bytes.TrimSpace(doc.Bytes())) > 0 {
-				docs = append(docs, bytes.Clone(doc.Bytes()))
-			}
-			first = false
-			doc.Reset()
-			if rest := bytes.TrimSpace(bytes.TrimPrefix(marker, []byte("---"))); len(rest) > 0 {
-				doc.Write(append(rest, '\n'))
-			}
-		} else {
-			doc.Write(line)
+	for line := range bytes.Lines(text) {
+		marker := bytes.TrimRight(line, " \t\r\n")
+		if string(marker) != "---" && !bytes.HasPrefix(line, []byte("--- ")) {
+			doc = append(doc, line...)
+			continue
 		}
-		if err != nil {
-			return append(docs, doc.Bytes())
+		if !first || len(bytes.TrimSpace(doc)) > 0 {
+			docs = append(docs, doc)
+		}
+		first, doc = false, nil
+		if rest := bytes.TrimSpace(bytes.TrimPrefix(marker, []byte("---"))); len(rest) > 0 {
+			doc = append(rest, '\n')
 		}
 	}
+	return append(docs, doc)
 }
 
 // document changes the pods in one document. A List has several.
 func document(text []byte, change Change) ([]byte, []Line, error) {
-	var root yaml.Node
-	if err := yaml.Unmarshal(text, &root); err != nil {
+	if !says(text) {
+		return text, nil, nil
+	}
+	var root, more yaml.Node
+	dec := yaml.NewDecoder(bytes.NewReader(text))
+	if err := dec.Decode(&root); err != nil {
 		return nil, nil, err
 	}
-	if len(root.Content) == 0 {
-		return text, nil, nil // empty, or comments
+	if err := dec.Decode(&more); !errors.Is(err, io.EOF) {
+		return nil, nil, errors.New(`there is another one behind "..."; put "---" between them`)
+	}
+	if err := writeOut(&root); err != nil {
+		return nil, nil, err
 	}
 	lines, err := object(root.Content[0], change)
 	if err != nil {
 		return nil, nil, err
 	}
-	done := false
-	for _, l := range lines {
-		done = done || l.Done
-	}
-	if !done {
+	if !slices.ContainsFunc(lines, func(l Line) bool { return l.Done }) {
 		return text, lines, nil
 	}
 	var out bytes.Buffer
@@ -123,6 +128,16 @@ func document(text []byte, change Change) ([]byte, []Line, error) {
 		return nil, nil, err
 	}
 	return out.Bytes(), lines, enc.Close()
+}
+
+// says tells whether there is more in a document than comments and directives.
+func says(text []byte) bool {
+	for line := range bytes.Lines(text) {
+		if line = bytes.TrimSpace(line); len(line) > 0 && line[0] != '#' && line[0] != '%' && string(line) != "..." {
+			return true
+		}
+	}
+	return false
 }
 
 // templates are where the kinds keep their pods.
@@ -196,115 +211,15 @@ func template(n *yaml.Node, change Change, line *Line) error {
 		return nil
 	}
 	ops := Diff(from, out.Pod)
+	if len(ops) == 0 {
+		line.Skipped = "there is nothing to change"
+		return nil
+	}
 	line.Done = true
 	for _, op := range ops {
 		if err := apply(n, op); err != nil {
 			return fmt.Errorf("%s: %w", op.Path, err)
 		}
-	}
-	return nil
-}
-
-// value gives the node at a key of a mapping, or nil.
-func value(n *yaml.Node, key string) *yaml.Node {
-	if n != nil && n.Kind == yaml.AliasNode {
-		n = n.Alias
-	}
-	if n == nil || n.Kind != yaml.MappingNode {
-		return nil
-	}
-	for i := 0; i+1 < len(n.Content); i += 2 {
-		if n.Content[i].Value == key {
-			return n.Content[i+1]
-		}
-	}
-	return nil
-}
-
-func scalar(n *yaml.Node, key string) string {
-	if v := value(n, key); v != nil && v.Kind == yaml.ScalarNode {
-		return v.Value
-	}
-	return ""
-}
-
-var errAlias = errors.New("it is written with an alias or a merge key; write it out")
-
-// apply does one step of a patch to YAML, in which the rest keeps its form.
-func apply(n *yaml.Node, op Op) error {
-	parts := strings.Split(op.Path, "/")[1:]
-	for _, part := range parts[:len(parts)-1] {
-		if n = step(n, unescape(part)); n == nil {
-			return errAlias
-		}
-	}
-	key := unescape(parts[len(parts)-1])
-	var fresh yaml.Node
-	if op.Op != "remove" {
-		if err := fresh.Encode(op.Value); err != nil {
-			return err
-		}
-	}
-	switch n.Kind {
-	case yaml.MappingNode:
-		return applyToMapping(n, op.Op, key, &fresh)
-	case yaml.SequenceNode:
-		return applyToSequence(n, op.Op, key, &fresh)
-	}
-	return errAlias
-}
-
-func step(n *yaml.Node, part string) *yaml.Node {
-	switch n.Kind {
-	case yaml.MappingNode:
-		for i := 0; i+1 < len(n.Content); i += 2 {
-			if n.Content[i].Value == part {
-				return n.Content[i+1]
-			}
-		}
-	case yaml.SequenceNode:
-		if i, err := strconv.Atoi(part); err == nil && i >= 0 && i < len(n.Content) {
-			return n.Content[i]
-		}
-	}
-	return nil
-}
-
-func applyToMapping(n *yaml.Node, op, key string, fresh *yaml.Node) error {
-	if op == "add" {
-		var name yaml.Node
-		name.SetString(key)
-		n.Style &^= yaml.FlowStyle
-		n.Content = append(n.Content, &name, fresh)
-		return nil
-	}
-	for i := 0; i+1 < len(n.Content); i += 2 {
-		if n.Content[i].Value != key {
-			continue
-		}
-		if op == "remove" {
-			n.Content = append(n.Content[:i], n.Content[i+2:]...)
-		} else {
-			n.Content[i+1] = fresh
-		}
-		return nil
-	}
-	return errAlias
-}
-
-func applyToSequence(n *yaml.Node, op, key string, fresh *yaml.Node) error {
-	i, err := strconv.Atoi(key)
-	if err != nil || i < 0 || i > len(n.Content) || i == len(n.Content) && op != "add" {
-		return errAlias
-	}
-	switch op {
-	case "add":
-		n.Style &^= yaml.FlowStyle
-		n.Content = append(n.Content[:i], append([]*yaml.Node{fresh}, n.Content[i:]...)...)
-	case "remove":
-		n.Content = append(n.Content[:i], n.Content[i+1:]...)
-	default:
-		n.Content[i] = fresh
 	}
 	return nil
 }

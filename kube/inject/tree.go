@@ -2,7 +2,10 @@ package inject
 
 import (
 	"encoding/json"
+	"fmt"
 	"reflect"
+	"slices"
+	"strconv"
 )
 
 // tree is a JSON object.
@@ -84,15 +87,40 @@ func drop(t tree, object, key string) {
 	}
 }
 
-// normal gives the tree that a value's JSON is, a copy.
+// normal gives the tree that a value's JSON is, a copy. YAML allows keys that
+// are not text; JSON writes them as text.
 func normal(v any) (tree, error) {
-	b, err := json.Marshal(v)
+	b, err := json.Marshal(texted(v))
 	if err != nil {
 		return nil, err
 	}
 	var t tree
 	err = json.Unmarshal(b, &t)
 	return t, err
+}
+
+func texted(v any) any {
+	switch v := v.(type) {
+	case map[any]any:
+		t := make(tree, len(v))
+		for key, x := range v {
+			t[fmt.Sprint(key)] = texted(x)
+		}
+		return t
+	case tree:
+		t := make(tree, len(v))
+		for key, x := range v {
+			t[key] = texted(x)
+		}
+		return t
+	case []any:
+		l := make([]any, len(v))
+		for i, x := range v {
+			l[i] = texted(x)
+		}
+		return l
+	}
+	return v
 }
 
 // clone copies a tree.
@@ -124,4 +152,22 @@ func texts(t tree) map[string]string {
 		}
 	}
 	return out
+}
+
+// isTrue reads a bool, also as YAML 1.1 wrote it.
+func isTrue(v any) bool {
+	s, _ := v.(string)
+	return v == true || slices.Contains([]string{"yes", "Yes", "YES", "on", "On", "ON"}, s)
+}
+
+// number writes a number of a tree.
+func number(v any) string {
+	switch v := v.(type) {
+	case float64: // as JSON reads it
+		return strconv.FormatFloat(v, 'f', -1, 64)
+	case nil:
+		return ""
+	default:
+		return fmt.Sprint(v)
+	}
 }
