@@ -134,9 +134,7 @@ func TestHTTP2(t *testing.T) {
 			}
 		})
 	}
-	if n := sum(t, p.Server.Metrics, "response_total", `direction="inbound"`); n != 6 {
-		t.Errorf("%d answers were counted", n)
-	}
+	counted(t, p.Server.Metrics, "response_total", 6, `direction="inbound"`)
 }
 
 // typist writes what it is given in pieces: a pause comes before the byte

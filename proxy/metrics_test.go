@@ -42,11 +42,21 @@ lines:
 // answer, and fails if it is something else then.
 func counted(t testing.TB, r *telemetry.Registry, metric string, want int, labels ...string) {
 	t.Helper()
-	got := sum(t, r, metric, labels...)
-	for end := time.Now().Add(patience); got < want && time.Now().Before(end); got = sum(t, r, metric, labels...) {
-		runtime.Gosched()
-	}
-	if got != want {
+	if got := reached(t, r, metric, want, labels...); got > want {
 		t.Errorf("%s%v is %d, want %d", metric, labels, got, want)
 	}
+}
+
+// reached waits for a metric to be want or more.
+func reached(t testing.TB, r *telemetry.Registry, metric string, want int, labels ...string) (got int) {
+	t.Helper()
+	got = sum(t, r, metric, labels...)
+	for end := time.Now().Add(patience); got < want; got = sum(t, r, metric, labels...) {
+		if time.Now().After(end) {
+			t.Errorf("%s%v is %d, want %d", metric, labels, got, want)
+			break
+		}
+		runtime.Gosched()
+	}
+	return got
 }
