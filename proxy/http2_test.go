@@ -24,50 +24,42 @@ import (
 )
 
 // h2App is an application that speaks HTTP/2 with prior knowledge, by another
-// implementation.
-func h2App(t testing.TB, tune func(*http2.Server), h http.HandlerFunc) *h2Server {
+// implementation, and nothing else.
+func h2App(t testing.TB, tune func(*http.HTTP2Config), h http.HandlerFunc) *h2Server {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &http2.Server{}
+	a := &h2Server{addr: l.Addr().(*net.TCPAddr).AddrPort(), Listener: l}
+	s := &http.Server{Handler: h, HTTP2: &http.HTTP2Config{}, Protocols: &http.Protocols{}}
+	s.Protocols.SetUnencryptedHTTP2(true)
 	if tune != nil {
-		tune(s)
+		tune(s.HTTP2)
 	}
-	a := &h2Server{addr: l.Addr().(*net.TCPAddr).AddrPort()}
 	var wg sync.WaitGroup
-	var mu sync.Mutex
-	conns := map[net.Conn]bool{}
-	wg.Go(func() {
-		for {
-			c, err := l.Accept()
-			if err != nil {
-				return
-			}
-			mu.Lock()
-			conns[c] = true
-			mu.Unlock()
-			a.accepted.Add(1)
-			wg.Go(func() { s.ServeConn(spokenConn{c, a}, &http2.ServeConnOpts{Handler: h}) })
-		}
-	})
+	wg.Go(func() { _ = s.Serve(a) })
 	t.Cleanup(func() {
-		l.Close()
-		mu.Lock()
-		for c := range conns {
-			c.Close()
-		}
-		mu.Unlock()
+		_ = s.Close()
 		wg.Wait()
 	})
 	return a
 }
 
 type h2Server struct {
+	net.Listener
 	addr     netip.AddrPort
 	accepted atomic.Int32 // connections
 	spoken   atomic.Int32 // writes on them
+}
+
+func (a *h2Server) Accept() (net.Conn, error) {
+	c, err := a.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	a.accepted.Add(1)
+	return spokenConn{c, a}, nil
 }
 
 type spokenConn struct {
@@ -198,12 +190,54 @@ func TestPrefaceSplit(t *testing.T) {
 	getBy(t, &typist{Conn: dial(t, p.Upstream), at: -1, size: 1})
 }
 
+// eagerApp is an application that speaks first, as grpc's servers do, and
+// answers every request.
+func eagerApp(t *testing.T) *h2Server {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	a := &h2Server{addr: l.Addr().(*net.TCPAddr).AddrPort(), Listener: l}
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		for {
+			c, err := a.Accept()
+			if err != nil {
+				return
+			}
+			wg.Go(func() { defer c.Close(); answerAll(c) })
+		}
+	})
+	t.Cleanup(func() { l.Close(); wg.Wait() })
+	return a
+}
+
+func answerAll(c net.Conn) {
+	f := http2.NewFramer(c, c)
+	if f.WriteSettings() != nil {
+		return
+	}
+	if _, err := io.ReadFull(c, make([]byte, len(http2.ClientPreface))); err != nil {
+		return
+	}
+	for {
+		fr, err := f.ReadFrame()
+		if err != nil {
+			return
+		}
+		if h, ok := fr.(*http2.HeadersFrame); ok {
+			_ = f.WriteHeaders(http2.HeadersFrameParam{StreamID: h.StreamID, EndHeaders: true, BlockFragment: []byte{0x88}}) // 200
+			_ = f.WriteData(h.StreamID, true, []byte("HTTP/2.0"))
+		}
+	}
+}
+
 // TestLatePreface has a client wait until the server has spoken. What the
 // server said is HTTP/2 or nothing, so the connection stays HTTP/2.
 func TestLatePreface(t *testing.T) {
 	for _, at := range []int{0, 5, 23} {
 		t.Run(fmt.Sprint(at), func(t *testing.T) {
-			app := h2App(t, nil, sayProto)
+			app := eagerApp(t)
 			p := proxytest.New(t, proxytest.Config{
 				Apps:  []netip.AddrPort{app.addr},
 				Limit: func(c *proxy.Config) { c.Grace = time.Millisecond },

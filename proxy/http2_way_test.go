@@ -14,8 +14,6 @@ import (
 	"sync/atomic"
 	"testing"
 
-	"golang.org/x/net/http2"
-
 	"github.com/leno-mesh/leno/mesh"
 	"github.com/leno-mesh/leno/proxy"
 	"github.com/leno-mesh/leno/proxy/mux"
@@ -188,7 +186,7 @@ func TestHTTP2Interim(t *testing.T) {
 // takes on one connection. None is lost, and the application is not flooded.
 func TestHTTP2StreamLimit(t *testing.T) {
 	var now, most atomic.Int32
-	app := h2App(t, func(s *http2.Server) { s.MaxConcurrentStreams = 2 }, func(w http.ResponseWriter, r *http.Request) {
+	app := h2App(t, func(c *http.HTTP2Config) { c.MaxConcurrentStreams = 2 }, func(w http.ResponseWriter, r *http.Request) {
 		if n := now.Add(1); n > most.Load() {
 			most.Store(n)
 		}
