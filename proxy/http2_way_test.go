@@ -1,4 +1,3 @@
-//nolint:staticcheck // x/net's own HTTP/2 is the foreign peer, whatever net/http has by now
 package proxy_test
 
 import (
