@@ -80,10 +80,11 @@ fmt: $(LINT) ## format the code
 	$(LINT) fmt
 
 bench: build $(TOOLS)/fortio $(ENVOY) ## measure Leno beside HAProxy, Envoy and nginx
+	$(GOBUILD) -o bin/bench-bare ./bench/bare
 	go run ./bench -fortio $(TOOLS)/fortio -envoy $(ENVOY) $(BENCHFLAGS)
 
 bench-quick: build $(TOOLS)/fortio $(ENVOY) ## the main ratios, in under a minute
-	go run ./bench -fortio $(TOOLS)/fortio -envoy $(ENVOY) -quick -idle "" -rounds 3 -length 1s -o bench/results/quick.json $(BENCHFLAGS)
+	go run ./bench -fortio $(TOOLS)/fortio -envoy $(ENVOY) -quick -idle "" -rounds 2 -length 1s -o bench/results/quick.json $(BENCHFLAGS)
 
 soak: ## the long forms: hours of faults, fuzzing 5 minutes each
 	LENO_SOAK=1 go test -race -timeout=6h -p 1 ./...

@@ -15,7 +15,7 @@ import (
 // idle measures what the proxies hold for connections that have been used once
 // and wait: KB of resident memory for each, against none.
 func (m *samples) idle(ctx context.Context, sc *scenario, counts string) error {
-	if len(sc.proxies) == 0 || counts == "" {
+	if len(sc.proxies) == 0 || sc.bare || counts == "" {
 		return nil
 	}
 	for text := range strings.SplitSeq(counts, ",") {

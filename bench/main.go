@@ -108,6 +108,9 @@ func measure(ctx context.Context, s *site, scenarios []*scenario, o options) err
 		for _, l := range loads {
 			fmt.Fprintf(os.Stderr, "round %d of %d: %s\n", round+1, o.rounds, l.what)
 			for i, sc := range scenarios {
+				if o.quick && !targeted(sc, l) {
+					continue
+				}
 				if err := all[i].add(ctx, s, sc, l, o.length); err != nil {
 					return fmt.Errorf("%s: %s: %w", sc.name, l.name, err)
 				}
@@ -124,6 +127,7 @@ func measure(ctx context.Context, s *site, scenarios []*scenario, o options) err
 		r.Scenarios[sc.name] = all[i].medians()
 	}
 	r.compare()
+	r.judge()
 	r.print(os.Stdout, scenarios, loads)
 	return r.write(o.out)
 }

@@ -20,6 +20,7 @@ type results struct {
 	Versions  map[string]string             `json:"versions"`
 	Scenarios map[string]figures            `json:"scenarios"`
 	Ratios    map[string]map[string]float64 `json:"ratios,omitempty"` // Leno to another scenario
+	Targets   []verdict                     `json:"targets,omitempty"`
 }
 
 // figures are medians. CPU and memory are sums over the scenario's proxies. The
@@ -63,7 +64,7 @@ func (m *samples) note(load string, f figure) {
 
 // add runs one load once.
 func (m *samples) add(ctx context.Context, s *site, sc *scenario, l load, length time.Duration) error {
-	if !sc.can(l.kind) {
+	if !sc.can(l) {
 		return nil
 	}
 	var o outcome
@@ -216,6 +217,7 @@ func (r *results) print(out io.Writer, scenarios []*scenario, loads []load) {
 	r.printLoads(out, "memory, MB", "rss_mb", "%.1f", scenarios, append(loads, load{name: "idle_1000", what: "1,000 idle connections"}, load{name: "idle_10000", what: "10,000 idle connections"}))
 	fmt.Fprintf(out, "\nMedians of %d rounds of %.0f s. CPU and memory are sums over the proxies.\n"+
 		"First table: RPS and the first CPU column are of %s; the rest of %s.\n", r.Rounds, r.Seconds, busyLoad, steadyLoad)
+	r.printTargets(out)
 }
 
 // printLoads shows one quantity of every load that has it.

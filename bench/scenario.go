@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/leno-mesh/leno/cli/child"
+	"github.com/leno-mesh/leno/proxy/link"
 )
 
 // Every process has a loopback address of its own. Those of nginx, HAProxy and
@@ -24,6 +25,8 @@ const (
 	lenoServerHost = "127.0.60.15"
 	lenoControl    = "127.0.60.16:4180"
 	envoyHost      = "127.0.60.17"
+	bareClientHost = "127.0.60.19"
+	bareServerHost = "127.0.60.20"
 )
 
 // scenario is one way from the load to the backend.
@@ -31,7 +34,9 @@ type scenario struct {
 	name  string
 	host  string // that the load goes to
 	plain bool   // speaks HTTP/1.1 only
+	bare  bool   // knows no protocol and no limits: small requests only
 	quick bool   // part of the short form
+	link  linkSide
 	needs []string
 	start func(context.Context, *site, *scenario) error
 
@@ -40,19 +45,45 @@ type scenario struct {
 
 func everyScenario() []*scenario {
 	return []*scenario{
-		{name: "direct", host: backendHost, start: startNothing},
-		{name: "nginx_1hop", host: nginxHost, start: startNginx, plain: true},
-		{name: "haproxy_mtls_2hop", host: haproxyHost, start: startHAProxy, needs: []string{"haproxy"}, quick: true},
-		{name: "envoy_mtls_2hop", host: envoyHost, start: startEnvoy, needs: []string{"envoy"}, quick: true},
-		{name: lenoScenario, host: lenoClientHost, start: startLeno, needs: []string{"leno", "leno-proxy"}, quick: true},
+		{name: directScenario, host: backendHost, start: startNothing, quick: true},
+		{name: "bare_2hop", host: bareClientHost, start: startBare, plain: true, bare: true, needs: []string{"bench-bare"}},
+		{
+			name: "nginx_1hop", host: nginxHost, start: startNginx, plain: true,
+			link: linkSide{nginxHost + ":8443", "client.pem", "http/1.1"},
+		},
+		{
+			name: haproxyScenario, host: haproxyHost, start: startHAProxy, needs: []string{"haproxy"}, quick: true,
+			link: linkSide{"127.0.60.13:8443", "client.pem", "h2"},
+		},
+		{
+			name: envoyScenario, host: envoyHost, start: startEnvoy, needs: []string{"envoy"}, quick: true,
+			link: linkSide{"127.0.60.18:8443", "client.pem", "h2"},
+		},
+		{
+			name: lenoScenario, host: lenoClientHost, start: startLeno, needs: []string{"leno", "leno-proxy"}, quick: true,
+			link: linkSide{lenoServerHost + ":4143", "state-load/identity.pem", link.ALPN},
+		},
 	}
 }
 
-// can says whether the scenario carries a kind of load.
-func (sc *scenario) can(k kind) bool { return k == kindHTTP1 || !sc.plain }
+// can says whether the scenario carries a load.
+func (sc *scenario) can(l load) bool {
+	switch l.kind {
+	case kindLink:
+		return sc.link.address != ""
+	case kindHTTP1:
+		return !sc.bare || l.small
+	}
+	return !sc.plain
+}
 
 // at is where it takes a kind of load.
-func (sc *scenario) at(k kind) string { return net.JoinHostPort(sc.host, k.port()) }
+func (sc *scenario) at(k kind) string {
+	if k == kindLink {
+		return sc.link.address
+	}
+	return net.JoinHostPort(sc.host, k.port())
+}
 
 func startNothing(context.Context, *site, *scenario) error { return nil }
 
@@ -62,10 +93,22 @@ func startNginx(_ context.Context, s *site, sc *scenario) error {
 	return err
 }
 
-func startHAProxy(_ context.Context, s *site, sc *scenario) error {
-	if err := writeCertificates(s.dir); err != nil {
-		return err
+func startBare(_ context.Context, s *site, sc *scenario) error {
+	between := net.JoinHostPort(bareServerHost, "8443")
+	for _, side := range [][]string{
+		{"server", "-server", "-listen", between, "-next", net.JoinHostPort(backendHost, kindHTTP1.port())},
+		{"client", "-listen", sc.at(kindHTTP1), "-next", between},
+	} {
+		p, err := s.start("bare-"+side[0], "bench-bare", side[1:]...)
+		if err != nil {
+			return err
+		}
+		sc.proxies = append(sc.proxies, p)
 	}
+	return nil
+}
+
+func startHAProxy(_ context.Context, s *site, sc *scenario) error {
 	for _, side := range []string{"server", "client"} {
 		cfg := filepath.Join(s.root, "bench/haproxy", side+".cfg")
 		p, err := s.start("haproxy-"+side, "haproxy", "-db", "-C", s.dir, "-f", cfg)
@@ -78,9 +121,6 @@ func startHAProxy(_ context.Context, s *site, sc *scenario) error {
 }
 
 func startEnvoy(_ context.Context, s *site, sc *scenario) error {
-	if err := writeCertificates(s.dir); err != nil {
-		return err
-	}
 	for _, side := range []string{"server", "client"} {
 		p, err := s.start("envoy-"+side, "envoy", "--concurrency", "1", "--log-level", "warn",
 			"--disable-hot-restart", "-c", filepath.Join(s.root, "bench/envoy", side+".yaml"))
@@ -95,17 +135,23 @@ func startEnvoy(_ context.Context, s *site, sc *scenario) error {
 // site is everything that runs.
 type site struct {
 	root, dir string
-	tools     map[string]string // name to path
+	tools     map[string]string   // name to path
+	links     map[string]linkSide // by address
 	family    *child.Family
 	started   []*child.Process
 }
 
 // up starts the backends and every scenario, and waits until each answers.
 func (s *site) up(ctx context.Context, scenarios []*scenario) error {
+	if err := writeCertificates(s.dir); err != nil {
+		return err
+	}
 	if err := s.backends(); err != nil {
 		return err
 	}
+	s.links = make(map[string]linkSide)
 	for _, sc := range scenarios {
+		s.links[sc.link.address] = sc.link
 		if err := sc.start(ctx, s, sc); err != nil {
 			return fmt.Errorf("%s: %w", sc.name, err)
 		}
@@ -142,7 +188,15 @@ func (s *site) nginx(name string) (*child.Process, error) {
 			return nil, err
 		}
 	}
-	cfg := filepath.Join(s.root, "bench/nginx", name+".conf")
+	// Names of files in it are relative to where the configuration is.
+	text, err := os.ReadFile(filepath.Join(s.root, "bench/nginx", name+".conf"))
+	if err != nil {
+		return nil, err
+	}
+	cfg := filepath.Join(prefix, "nginx.conf")
+	if err := os.WriteFile(cfg, text, 0o600); err != nil {
+		return nil, err
+	}
 	return s.start("nginx-"+name, "nginx", "-p", prefix, "-c", cfg, "-e", "stderr")
 }
 

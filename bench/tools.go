@@ -21,6 +21,7 @@ var origins = map[string]string{ //nolint:gochecknoglobals // never written
 	"iperf3":     "apt-get install iperf3",
 	"envoy":      "make envoy, and give its path with -envoy",
 	"fortio":     "make tools, and give its path with -fortio",
+	"bench-bare": "make bench builds it",
 	"leno":       "make build",
 	"leno-proxy": "make build",
 }
@@ -45,7 +46,7 @@ func findTools(o options, scenarios []*scenario) (map[string]string, error) {
 
 func look(o options, name string) (string, error) {
 	switch name {
-	case "leno", "leno-proxy":
+	case "leno", "leno-proxy", "bench-bare":
 		path, err := filepath.Abs(filepath.Join(o.root, "bin", name))
 		if err != nil {
 			return "", err
