@@ -28,7 +28,7 @@ NAME  := leno
 NODES := 1
 CLUSTER := go run ./test/cluster
 
-.PHONY: help build demo check test abuse kubernetes conformance bench bench-quick soak vuln generate tools fmt lint clean images cluster cluster-down
+.PHONY: help build demo check test abuse kubernetes conformance bench bench-quick bench-scale soak vuln generate tools fmt lint clean images cluster cluster-down
 
 help: ## list the targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -85,6 +85,9 @@ bench: build $(TOOLS)/fortio $(ENVOY) ## measure Leno beside HAProxy, Envoy and 
 
 bench-quick: build $(TOOLS)/fortio $(ENVOY) ## the main ratios, in under a minute
 	go run ./bench -fortio $(TOOLS)/fortio -envoy $(ENVOY) -quick -idle "" -rounds 2 -length 1s -o bench/results/quick.json $(BENCHFLAGS)
+
+bench-scale: ## measure the control plane with 1,000 proxies
+	go run ./bench/scale $(BENCHFLAGS)
 
 soak: ## the long forms: hours of faults, fuzzing 5 minutes each
 	LENO_SOAK=1 go test -race -timeout=6h -p 1 ./...

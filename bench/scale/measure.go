@@ -1,0 +1,261 @@
+package main
+
+import (
+	"context"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/leno-mesh/leno/cli/child"
+	"github.com/leno-mesh/leno/mesh"
+)
+
+// patience bounds every wait for something that has to come.
+const patience = 2 * time.Minute
+
+// bench is one run.
+type bench struct {
+	options
+	dir    string
+	api    *api
+	server *child.Process
+	at     string // where it listens
+	up     chan struct{}
+	news   chan news
+	all    []*proxy
+	found  results
+}
+
+func measure(ctx context.Context, o options) error {
+	dir, err := os.MkdirTemp("", "leno-scale-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	b := &bench{options: o, dir: dir, api: newAPI(o.resources())}
+	b.up, b.news = make(chan struct{}, o.pods()), make(chan news, 4*o.pods()*o.destinations)
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return err
+	}
+	kubernetes := &http.Server{Handler: b.api, ReadHeaderTimeout: patience}
+	served := make(chan error, 1)
+	go func() { served <- kubernetes.Serve(l) }()
+	defer func() {
+		_ = kubernetes.Close()
+		<-served
+	}()
+	family := child.NewFamily()
+	defer family.Close()
+	anchor, err := b.start(ctx, family, l.Addr().String())
+	if err != nil {
+		return err
+	}
+	defer child.Stop(10*time.Second, b.server)
+	return b.run(ctx, anchor)
+}
+
+// run starts the proxies and goes through the phases.
+func (b *bench) run(ctx context.Context, anchor []byte) error {
+	ctx, stop := context.WithCancel(ctx)
+	group, gctx := errgroup.WithContext(ctx)
+	err := b.proxies(gctx, group, anchor)
+	for _, phase := range []func(context.Context) error{b.idle, b.subscribed, b.changed} {
+		if err == nil {
+			err = phase(gctx)
+		}
+	}
+	stop()
+	err = errors.Join(err, group.Wait())
+	if err != nil {
+		return err
+	}
+	b.found.judge()
+	b.found.show(os.Stdout)
+	return b.found.write(b.out)
+}
+
+// start starts the control plane, and gives its trust anchor.
+func (b *bench) start(ctx context.Context, family *child.Family, kubernetes string) ([]byte, error) {
+	config := filepath.Join(b.dir, "kubeconfig")
+	text := fmt.Sprintf(`{"apiVersion":"v1","kind":"Config","current-context":"x","contexts":[{"name":"x","context":{"cluster":"x","user":"x"}}],`+
+		`"clusters":[{"name":"x","cluster":{"server":"http://%s"}}],"users":[{"name":"x","user":{}}]}`, kubernetes)
+	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
+		return nil, err
+	}
+	self, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	// The control plane names no port that it was not told, so one is chosen
+	// here that was free just now.
+	free, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, err
+	}
+	b.at = free.Addr().String()
+	if err := free.Close(); err != nil {
+		return nil, err
+	}
+	data := filepath.Join(b.dir, "data")
+	b.server, err = family.Start(child.Spec{
+		Name: "control plane", Path: self, Stderr: os.Stderr, Args: []string{
+			"-serve", data, "-kubeconfig", config, "-listen", b.at,
+			"-namespaces", fmt.Sprint(b.namespaces), "-services", fmt.Sprint(b.services),
+		},
+	})
+	if err != nil {
+		return nil, err
+	}
+	return b.anchor(ctx, filepath.Join(data, "ca", "anchor.pem"))
+}
+
+// anchor waits until the control plane has made its authority and listens.
+func (b *bench) anchor(ctx context.Context, path string) ([]byte, error) {
+	for {
+		c, err := new(net.Dialer).DialContext(ctx, "tcp", b.at)
+		if err == nil {
+			_ = c.Close()
+			break
+		}
+		select {
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-b.server.Done():
+			return nil, fmt.Errorf("the control plane ended: %s", b.server.End())
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	for p, rest := pem.Decode(text); p != nil; p, rest = pem.Decode(rest) {
+		if p.Type == "CERTIFICATE" {
+			return pem.EncodeToMemory(p), nil
+		}
+	}
+	return nil, fmt.Errorf("%s has no certificate", path)
+}
+
+// proxies starts them all and waits until each has its inbound.
+func (b *bench) proxies(ctx context.Context, group *errgroup.Group, anchor []byte) error {
+	began := time.Now()
+	for n := range b.pods() {
+		p, err := newProxy(n, filepath.Join(b.dir, "pods", uid(n)), b.at, anchor, b.up, b.news)
+		if err != nil {
+			return err
+		}
+		b.all = append(b.all, p)
+		group.Go(func() error { return p.run(ctx) })
+	}
+	if err := await(ctx, b.up, b.pods(), func(struct{}) bool { return true }); err != nil {
+		return fmt.Errorf("proxies that have a certificate and a stream: %w", err)
+	}
+	b.found.Proxies, b.found.StartSeconds = b.pods(), time.Since(began).Seconds()
+	return nil
+}
+
+// idle watches the control plane while the proxies only hold their streams.
+func (b *bench) idle(ctx context.Context) (err error) {
+	if err := pause(ctx, 10*time.Second); err != nil { // for what the start left behind
+		return err
+	}
+	b.found.IdleCores, err = b.cores(func() error { return pause(ctx, b.watch) })
+	if err == nil {
+		b.found.IdleMB, err = memory(b.server.PID())
+	}
+	return err
+}
+
+// subscribed has every proxy ask for its destinations: the first service, and
+// those after its own.
+func (b *bench) subscribed(ctx context.Context) error {
+	for n, p := range b.all {
+		wanted := map[int]bool{0: true}
+		for next := n + 1; len(wanted) < b.destinations; next++ {
+			wanted[next%b.pods()] = true
+		}
+		for service := range wanted {
+			p.client.Watch(mesh.Target{Host: b.host(service), Port: port})
+		}
+	}
+	want := b.pods() * b.destinations
+	if err := await(ctx, b.news, want, func(n news) bool { return n.endpoints == 1 }); err != nil {
+		return fmt.Errorf("destinations that arrived: %w", err)
+	}
+	b.found.Destinations = b.destinations
+	return nil
+}
+
+func (b *bench) host(service int) string {
+	namespace, name := b.name(service)
+	return name + "." + namespace + ".svc.cluster.local"
+}
+
+// changed adds an endpoint to the first service and takes it away again, and
+// takes the time until the last proxy has heard of it.
+func (b *bench) changed(ctx context.Context) error {
+	var times []float64
+	cores, err := b.cores(func() error {
+		for i := range b.changes {
+			pods := []int{0, 1}[:2-i%2]
+			began := time.Now()
+			if err := b.api.change(b.slice(0, pods...)); err != nil {
+				return err
+			}
+			if err := await(ctx, b.news, b.pods(), func(n news) bool { return n.host == b.host(0) && n.endpoints == len(pods) }); err != nil {
+				return fmt.Errorf("proxies that heard of change %d: %w", i+1, err)
+			}
+			times = append(times, time.Since(began).Seconds()*1000)
+			if err := pause(ctx, time.Second-time.Since(began)); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	slices.Sort(times)
+	b.found.Changes, b.found.BusyCores = b.changes, cores
+	b.found.ChangeP50, b.found.ChangeP99 = times[len(times)/2], times[len(times)*99/100]
+	b.found.BusyMB, err = memory(b.server.PID())
+	return err
+}
+
+// await takes from a channel until so many values fit.
+func await[T any](ctx context.Context, from <-chan T, want int, fits func(T) bool) error {
+	late := time.NewTimer(patience)
+	defer late.Stop()
+	for got := 0; got < want; {
+		select {
+		case v := <-from:
+			if fits(v) {
+				got++
+			}
+		case <-late.C:
+			return fmt.Errorf("%d of %d after %s", got, want, patience)
+		case <-ctx.Done():
+			return fmt.Errorf("%d of %d: %w", got, want, ctx.Err())
+		}
+	}
+	return nil
+}
+
+func pause(ctx context.Context, d time.Duration) error {
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-time.After(d):
+		return nil
+	}
+}

@@ -1,0 +1,98 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"os"
+	"path/filepath"
+	"strconv"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/leno-mesh/leno/identity"
+	"github.com/leno-mesh/leno/mesh"
+	"github.com/leno-mesh/leno/proxy/subscribe"
+)
+
+// proxy is a proxy as the control plane sees it: it gets a certificate of its
+// own and holds a stream. It carries no traffic and pushes no metrics.
+type proxy struct {
+	client *subscribe.Client
+	keeper *identity.Keeper
+	source *identity.Source
+	news   chan<- news
+	up     chan<- struct{}
+	began  bool // an inbound has come; owned by the client's deliveries
+}
+
+// news is a destination that a proxy got.
+type news struct {
+	host      string
+	endpoints int
+}
+
+// newProxy makes the proxy of a pod. What is mounted into the pod, it finds in
+// dir.
+func newProxy(n int, dir, server string, anchor []byte, up chan<- struct{}, to chan<- news) (*proxy, error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, err
+	}
+	for name, text := range map[string]string{
+		"bundle.pem": string(anchor), "server": server, "trust-domain": string(trustDomain), "token": strconv.Itoa(n),
+	} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			return nil, err
+		}
+	}
+	p := &proxy{source: identity.NewSource(), news: to, up: up}
+	servers := []string{server}
+	var err error
+	if p.keeper, err = identity.NewKeeper(identity.KeeperConfig{
+		Source: p.source, Issue: subscribe.Authority{Servers: servers}.Issue, Mounted: &identity.Mounted{Dir: dir}, ALPN: []string{"h2"},
+	}); err != nil {
+		return nil, err
+	}
+	p.client = subscribe.New(subscribe.Config{
+		Servers: servers, Handler: p, Version: "scale",
+		TLS: func() *tls.Config {
+			return p.source.ClientTLS(identity.Expect{Identity: identity.ServerIdentity(trustDomain)}, "h2")
+		},
+	})
+	return p, nil
+}
+
+func (p *proxy) run(ctx context.Context) error {
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return p.keeper.Run(ctx) })
+	group.Go(func() error {
+		select {
+		case <-p.source.Ready():
+			return p.client.Run(ctx)
+		case <-ctx.Done():
+			return nil
+		}
+	})
+	return group.Wait()
+}
+
+// Inbound says once that the proxy could serve now.
+func (p *proxy) Inbound(*mesh.Inbound) error {
+	if !p.began {
+		p.began = true
+		p.up <- struct{}{}
+	}
+	return nil
+}
+
+// Destination passes on what came.
+func (p *proxy) Destination(d *mesh.Destination) error {
+	n := 0
+	for _, s := range d.Sets {
+		n += len(s.Endpoints)
+	}
+	p.news <- news{d.Target.Host, n}
+	return nil
+}
+
+// Bundle takes the trust anchors of now.
+func (p *proxy) Bundle(b mesh.Bundle) error { return p.source.SetBundle(b) }
