@@ -75,7 +75,7 @@ func (k *kubernetesFlags) control(ctx context.Context, group *errgroup.Group, c 
 	}
 	k.proxy.Version = cfg.Version
 	injector, err := webhook.New(webhook.Config{
-		Client: c.Kubernetes, Namespace: k.namespace, Prepare: bundles.Ensure, Log: cfg.Log, Settings: k.proxy,
+		Client: c.Kubernetes, Namespace: k.namespace, Prepare: bundles.Ensure, Annotated: bundles.Annotated, Log: cfg.Log, Settings: k.proxy,
 	})
 	if err != nil {
 		return err

@@ -154,6 +154,19 @@ func (b *Bundles) needs(n *corev1.Namespace) bool {
 	return word == "enabled" || b.stored(n.Name) != nil
 }
 
+// Annotated gives the namespaces that inject because of their annotation alone,
+// sorted, once they are all known: no selector of the API server finds them.
+func (b *Bundles) Annotated() (names []string, known bool) {
+	for _, obj := range b.spaces.GetStore().List() {
+		n := obj.(*corev1.Namespace)
+		if n.Labels[injectKey] == "" && n.Annotations[injectKey] == "enabled" && b.needs(n) {
+			names = append(names, n.Name)
+		}
+	}
+	slices.Sort(names)
+	return names, b.spaces.HasSynced()
+}
+
 func (b *Bundles) allowed(namespace string) bool {
 	return !slices.Contains([]string{b.cfg.Namespace, metav1.NamespaceSystem, metav1.NamespacePublic, corev1.NamespaceNodeLease}, namespace)
 }

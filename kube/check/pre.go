@@ -56,7 +56,7 @@ func (r *report) checkVersion(a *kubeconfig.Access) bool {
 func (r *report) checkNodes(ctx context.Context, a *kubeconfig.Access) {
 	nodes, err := a.Client.CoreV1().Nodes().List(ctx, metav1.ListOptions{})
 	if err != nil {
-		r.warn("nodes can hold proxies", err.Error(), "ask who runs the cluster for the kubelets' versions (1.29) and kernels (4.19)")
+		r.warn("nodes can hold proxies", err.Error(), "ask who runs the cluster for the kubelets' versions (1.29) and kernels (5.2)")
 		return
 	}
 	var bad []string
@@ -66,14 +66,14 @@ func (r *report) checkNodes(ctx context.Context, a *kubeconfig.Access) {
 		}
 	}
 	if len(bad) == 0 {
-		r.ok("nodes can hold proxies (%d, kubelet 1.29 and kernel 4.19 or newer)", len(nodes.Items))
+		r.ok("nodes can hold proxies (%d, kubelet 1.29 and kernel 5.2 or newer)", len(nodes.Items))
 		return
 	}
 	r.warn("nodes can hold proxies", strings.Join(bad, "; "), "upgrade them, or keep meshed pods away with nodeSelector")
 }
 
 // kernel is the oldest whose nftables can do all that the redirect plan asks.
-var kernel = version.MustParseGeneric("4.19") //nolint:gochecknoglobals // never written
+var kernel = version.MustParseGeneric("5.2") //nolint:gochecknoglobals // never written
 
 func nodeFault(n *corev1.Node) string {
 	info := n.Status.NodeInfo

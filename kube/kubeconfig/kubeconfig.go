@@ -89,6 +89,7 @@ func New(config *rest.Config) (*Access, error) {
 	config = rest.CopyConfig(config)
 	config.QPS, config.Burst = queriesPerSecond, burst
 	config.UserAgent = "leno"
+	config.WarningHandler = rest.NoWarnings{} // what is listed is not what the person wrote
 	client, err := kubernetes.NewForConfig(config)
 	if err != nil {
 		return nil, explain(err)

@@ -32,6 +32,7 @@ type keeper struct {
 	namespace string
 	log       *slog.Logger
 	use       func(*tls.Certificate)
+	annotated func() (namespaces []string, known bool) // may be nil
 
 	cert    []byte // PEM of what is in use
 	failing bool   // the log says so
@@ -113,8 +114,9 @@ func (k *keeper) secret(ctx context.Context, now time.Time) (*corev1.Secret, err
 	}, metav1.CreateOptions{})
 }
 
-// trust puts the authority into the configuration where it is not there. One
-// that is gone was uninstalled, or not installed yet.
+// trust puts the authority and the annotated namespaces into the configuration
+// where they are not there. One that is gone was uninstalled, or not installed
+// yet.
 func (k *keeper) trust(ctx context.Context, ca []byte) error {
 	all := k.client.AdmissionregistrationV1().MutatingWebhookConfigurations()
 	c, err := all.Get(ctx, Configuration, metav1.GetOptions{})
@@ -124,21 +126,17 @@ func (k *keeper) trust(ctx context.Context, ca []byte) error {
 	if err != nil {
 		return err
 	}
-	type op struct {
-		Op    string `json:"op"`
-		Path  string `json:"path"`
-		Value any    `json:"value"`
+	var annotated []string
+	known := false
+	if k.annotated != nil {
+		annotated, known = k.annotated()
 	}
-	// The version makes a patch fail that was made for other entries.
-	ops := []op{{"test", "/metadata/resourceVersion", c.ResourceVersion}}
-	for i := range c.Webhooks {
-		if !bytes.Equal(c.Webhooks[i].ClientConfig.CABundle, ca) {
-			ops = append(ops, op{"add", fmt.Sprintf("/webhooks/%d/clientConfig/caBundle", i), ca})
-		}
-	}
-	if len(ops) == 1 {
+	ops := changes(c.Webhooks, ca, annotated, known)
+	if len(ops) == 0 {
 		return nil
 	}
+	// The version makes a patch fail that was made for other entries.
+	ops = append([]op{{"test", "/metadata/resourceVersion", c.ResourceVersion}}, ops...)
 	patch, err := json.Marshal(ops)
 	if err != nil {
 		return err

@@ -40,7 +40,10 @@ type Config struct {
 	// Prepare is called before a pod is injected, so that its namespace has
 	// what the proxy needs. It may be nil.
 	Prepare func(ctx context.Context, namespace string) error
-	Log     *slog.Logger
+	// Annotated gives the namespaces that opt in by an annotation and not by
+	// the label, sorted, once it knows them. It may be nil.
+	Annotated func() (namespaces []string, known bool)
+	Log       *slog.Logger
 }
 
 // Server answers the API server's questions about new pods.
@@ -64,7 +67,7 @@ func New(cfg Config) (*Server, error) {
 		return nil, fmt.Errorf("listen for the webhook: %w", err)
 	}
 	s := &Server{cfg: cfg, listener: &bounded{Listener: l, room: make(chan struct{}, maxConns)}}
-	s.keeper = keeper{client: cfg.Client, namespace: cfg.Namespace, log: cfg.Log, use: s.current.Store}
+	s.keeper = keeper{client: cfg.Client, namespace: cfg.Namespace, log: cfg.Log, use: s.current.Store, annotated: cfg.Annotated}
 	return s, nil
 }
 

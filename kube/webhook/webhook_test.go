@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -173,6 +174,46 @@ func TestTwoKeepers(t *testing.T) {
 	}
 	if !bytes.Equal(used[0].Certificate[0], used[1].Certificate[0]) {
 		t.Error("two certificates")
+	}
+}
+
+// TestAnnotatedNamespaces has the entry come, change and go.
+func TestAnnotatedNamespaces(t *testing.T) {
+	client := fake.NewClientset(configuration())
+	var annotated []string
+	known := true
+	k := keeper{client: client, namespace: own, use: func(*tls.Certificate) {}, annotated: func() ([]string, bool) { return annotated, known }}
+	entries := len(configuration().Webhooks)
+	for _, step := range []struct {
+		annotated []string
+		unknown   bool // as for a server that has just started
+		want      []string
+	}{
+		{nil, false, nil},
+		{[]string{"a"}, false, []string{"a"}},
+		{[]string{"a", "b"}, false, []string{"a", "b"}},
+		{nil, true, []string{"a", "b"}},
+		{nil, false, nil},
+	} {
+		annotated, known = step.annotated, !step.unknown
+		want := step.want
+		if err := k.keep(t.Context(), time.Now()); err != nil {
+			t.Fatal(err)
+		}
+		c, err := client.AdmissionregistrationV1().MutatingWebhookConfigurations().Get(t.Context(), Configuration, metav1.GetOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got []string
+		for _, w := range c.Webhooks[entries:] {
+			got = w.NamespaceSelector.MatchExpressions[0].Values
+			if w.Name != annotatedEntry || len(w.ClientConfig.CABundle) == 0 {
+				t.Errorf("entry %+v", w)
+			}
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("namespaces %v, want %v", got, want)
+		}
 	}
 }
 

@@ -104,3 +104,17 @@ func software() map[string]packaged {
 		}},
 	}
 }
+
+// Helm builds the program that Helm's users run, and gives its path.
+func Helm(t testing.TB) string {
+	t.Helper()
+	root, err := moduleRoot()
+	if err != nil {
+		t.Fatal(err)
+	}
+	program := filepath.Join(t.TempDir(), "helm")
+	if err := goBuild(filepath.Join(root, "tools", "helm"), program, "helm.sh/helm/v4/cmd/helm"); err != nil {
+		t.Fatal(err)
+	}
+	return program
+}

@@ -127,7 +127,7 @@ func (c *Cluster) Namespace(t testing.TB, name string, labels ...string) string 
 		if t.Failed() {
 			t.Log(c.Describe(ctx, name))
 		}
-		if _, err := c.Try(ctx, "delete", "namespace", name, "--wait=false"); err != nil {
+		if _, err := c.Try(ctx, "delete", "namespace", name, "--wait=false", "--ignore-not-found"); err != nil {
 			t.Error(err)
 		}
 	})
