@@ -11,6 +11,7 @@ import (
 	"github.com/leno-mesh/leno/mesh"
 	"github.com/leno-mesh/leno/proxy/flow"
 	"github.com/leno-mesh/leno/proxy/send"
+	"github.com/leno-mesh/leno/proxy/socket"
 	"github.com/leno-mesh/leno/telemetry"
 )
 
@@ -111,7 +112,11 @@ func (s *ownState) port(n uint16) *ownPort {
 // listens there.
 func dialApp(ctx context.Context, to netip.AddrPort) (net.Conn, error) {
 	d := net.Dialer{Timeout: appConnectTimeout, LocalAddr: &net.TCPAddr{IP: to.Addr().AsSlice()}}
-	return d.DialContext(ctx, "tcp", to.String())
+	c, err := d.DialContext(ctx, "tcp", to.String())
+	if err != nil {
+		return nil, err
+	}
+	return socket.New(c), nil
 }
 
 // Reach connects to the application at a port and closes the connection again:

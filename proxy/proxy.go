@@ -22,6 +22,7 @@ import (
 	"github.com/leno-mesh/leno/proxy/link"
 	"github.com/leno-mesh/leno/proxy/mux"
 	"github.com/leno-mesh/leno/proxy/send"
+	"github.com/leno-mesh/leno/proxy/socket"
 	"github.com/leno-mesh/leno/telemetry"
 )
 
@@ -186,7 +187,7 @@ func (p *Proxy) buildInbound() {
 		handshakes: flow.Seats{Max: p.cfg.MaxHandshakes},
 		links:      linkSet{shares: shares{mostLinks: p.cfg.PeerLinks, mostStreams: p.cfg.PeerStreams}},
 		identify: func(ctx context.Context, c net.Conn) (net.Conn, identify.Peer, error) {
-			if t, ok := c.(*net.TCPConn); ok {
+			if t, ok := socket.TCP(c); ok {
 				_ = link.Tune(t)
 			}
 			return identify.Accepted(ctx, config, p.cfg.Identity, c)
@@ -205,10 +206,13 @@ func (p *Proxy) appPool(port mesh.Port) *send.HTTP {
 func dialPeer(ctx context.Context, to netip.AddrPort) (net.Conn, error) {
 	d := net.Dialer{Timeout: time.Second}
 	c, err := d.DialContext(ctx, "tcp", to.String())
-	if t, ok := c.(*net.TCPConn); ok {
+	if err != nil {
+		return nil, err
+	}
+	if t, ok := socket.TCP(c); ok {
 		_ = link.Tune(t)
 	}
-	return c, err
+	return socket.New(c), nil
 }
 
 func ownPorts(cfg Config) map[uint16]bool {

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/leno-mesh/leno/proxy/socket"
 	"github.com/leno-mesh/leno/redirect/origdst"
 )
 
@@ -47,7 +48,7 @@ func (l *Listener) Run(ctx, serving context.Context) error {
 		go func() {
 			defer wg.Done()
 			defer func() { <-slots }()
-			l.Serve(serving, c)
+			l.Serve(serving, socket.New(c))
 		}()
 	}
 }
@@ -70,7 +71,7 @@ func wait(ctx context.Context) {
 // RedirectedTo gives the original destination of a connection that was
 // captured, and the zero value for one that came to the listener itself.
 func RedirectedTo(c net.Conn) netip.AddrPort {
-	t, ok := c.(*net.TCPConn)
+	t, ok := socket.TCP(c)
 	if !ok {
 		return netip.AddrPort{}
 	}

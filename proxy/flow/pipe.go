@@ -3,8 +3,9 @@ package flow
 import (
 	"errors"
 	"io"
-	"net"
 	"sync/atomic"
+
+	"github.com/leno-mesh/leno/proxy/socket"
 )
 
 // Duplex is one end of an opaque connection: a client's, an application's, or
@@ -86,8 +87,8 @@ func splice(to io.Writer, r io.Reader) (n int64, err error, ok bool) { //nolint:
 	if !ok1 || !ok2 {
 		return 0, nil, false
 	}
-	tc, ok1 := t.Conn.Conn.(*net.TCPConn)
-	fc, ok2 := f.Conn.Conn.(*net.TCPConn)
+	tc, ok1 := socket.TCP(t.Conn.Conn)
+	fc, ok2 := socket.TCP(f.Conn.Conn)
 	if !ok1 || !ok2 {
 		return 0, nil, false
 	}

@@ -23,7 +23,6 @@ type httpConn struct {
 	sink   flow.HTTP1Writer
 	verb   http1.Verb
 
-	probe     *probe
 	reused    bool      // it carried a request before this one, or was idle
 	adopted   bool      // nothing was ever said on it
 	idleUntil time.Time // when the server may close it, or zero

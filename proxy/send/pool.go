@@ -5,12 +5,12 @@ import (
 	"errors"
 	"net"
 	"sync"
-	"syscall"
 	"time"
 
 	"github.com/leno-mesh/leno/proxy/flow"
 	"github.com/leno-mesh/leno/proxy/http1"
 	"github.com/leno-mesh/leno/proxy/mux"
+	"github.com/leno-mesh/leno/proxy/socket"
 )
 
 // Defaults of an HTTP pool.
@@ -242,43 +242,8 @@ func (h *httpConn) usable(look bool) bool {
 	if !look && now.Sub(h.idleSince) < hot {
 		return true
 	}
-	if h.probe == nil {
-		h.probe = newProbe(h.conn.Conn)
-	}
-	return h.probe == nil || h.probe.isQuiet()
-}
-
-// probe looks at a connection without waiting. It is made once for each
-// connection, so that looking costs one system call and no allocation.
-type probe struct {
-	raw   syscall.RawConn
-	look  func(fd uintptr) bool
-	quiet bool
-}
-
-func newProbe(c net.Conn) *probe {
-	sc, ok := c.(syscall.Conn)
-	if !ok {
-		return nil
-	}
-	raw, err := sc.SyscallConn()
-	if err != nil {
-		return nil
-	}
-	p := &probe{raw: raw}
-	p.look = func(fd uintptr) bool {
-		var b [1]byte
-		_, _, e := syscall.Recvfrom(int(fd), b[:], syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
-		p.quiet = e == syscall.EAGAIN
-		return true
-	}
-	return p
-}
-
-// isQuiet says whether nothing has arrived, an end included.
-func (p *probe) isQuiet() bool {
-	p.quiet = false
-	return p.raw.Read(p.look) == nil && p.quiet
+	s, ok := h.conn.Conn.(*socket.Conn)
+	return !ok || s.Quiet()
 }
 
 func isTimeout(err error) bool {
