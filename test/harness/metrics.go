@@ -26,6 +26,11 @@ func (p *Proxy) Metrics() Metrics {
 	if err != nil {
 		p.t.Fatal(err)
 	}
+	return ParseMetrics(page)
+}
+
+// ParseMetrics reads a page in Prometheus' text form.
+func ParseMetrics(page string) Metrics {
 	var all Metrics
 	for line := range strings.Lines(page) {
 		if s, ok := parseSample(strings.TrimSpace(line)); ok {
