@@ -66,8 +66,8 @@ func pair(key, value string) string {
 	return key + ": " + value
 }
 
-// caller is a pod with clients of everything in the tools.
-func caller(name string) app {
+// tooled is a pod with clients of everything in the tools.
+func tooled(name string) app {
 	return app{name: name, image: "tools", command: "exec sleep infinity"}
 }
 

@@ -73,7 +73,7 @@ func TestLives(t *testing.T) {
 	c.Software(t, "nginx")
 	c.Software(t, "tools")
 	ns := c.Namespace(t, "lives", "leno.dev/inject=enabled")
-	start(t, c, ns, caller("client"), app{name: "server", image: "nginx", port: 8080, command: nginx("location / { return 200; }")})
+	start(t, c, ns, tooled("client"), app{name: "server", image: "nginx", port: 8080, command: nginx("location / { return 200; }")})
 	served := func(t *testing.T, paths ...string) {
 		kube.Wait(t, "calls of "+strings.Join(paths, " "), func() string {
 			log := c.Exec(t, ns, "server", "cat", "/tmp/log")
@@ -116,7 +116,7 @@ func TestLives(t *testing.T) {
 // listens: at a pod, and at the port of a Service.
 func closedPort(t *testing.T, c *kube.Cluster, ns string) {
 	outside := c.Namespace(t, "outside")
-	start(t, c, outside, caller("client"))
+	start(t, c, outside, tooled("client"))
 	ip := c.Do(t, "get", "pod", "-n", ns, "server", "-o", "jsonpath={.status.podIP}")
 	c.Apply(t, ns, `
 apiVersion: v1

@@ -20,7 +20,7 @@ func TestShopGetsIntoTheMesh(t *testing.T) {
 	c.Software(t, "nginx")
 	c.Software(t, "tools")
 	ns := c.Namespace(t, "shop")
-	api, web, client := echoing("api"), gateway("web", "api:8080"), caller("client")
+	api, web, client := echoing("api"), gateway("web", "api:8080"), tooled("client")
 	api.node, web.node, client.node = "node1", "node2", "node1"
 	start(t, c, ns, api)
 	start(t, c, ns, web, client)

@@ -19,7 +19,7 @@ func TestRealSoftware(t *testing.T) {
 	ns := c.Namespace(t, "software", "leno.dev/inject=enabled")
 	start(t, c, ns,
 		app{name: "bench", image: "postgres", command: "exec sleep infinity"},
-		caller("client"),
+		tooled("client"),
 		app{name: "postgres", image: "postgres", port: 5432, command: `PATH=/usr/lib/postgresql/15/bin:$PATH
 			initdb -D /tmp/data -U leno -A trust -N --no-locale -E UTF8 && echo 'host all all all trust' >>/tmp/data/pg_hba.conf &&
 			exec postgres -D /tmp/data -h '*' -k /tmp`},

@@ -73,11 +73,11 @@ func TestStrangers(t *testing.T) {
 	c.Fortio(t)
 	c.Software(t, "tools")
 	ns := c.Namespace(t, "strangers", "leno.dev/inject=enabled")
-	plain, stranger := echoing("plain"), caller("stranger")
+	plain, stranger := echoing("plain"), tooled("stranger")
 	plain.inject, stranger.inject = "disabled", "disabled"
 	machine := outside(t, c)
 	c.Apply(t, ns, onNode+"---"+fmt.Sprintf(ways, "plain")+fmt.Sprintf(ways, "meshed")+fmt.Sprintf(elsewhere, machine.Port(), machine.Addr()))
-	start(t, c, ns, echoing("meshed"), plain, caller("member"), stranger)
+	start(t, c, ns, echoing("meshed"), plain, tooled("member"), stranger)
 	c.WaitReady(t, ns, "pod/node")
 
 	get := func(kind, name, path string) string {
