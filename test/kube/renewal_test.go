@@ -1,0 +1,75 @@
+//go:build linux
+
+package kube_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/leno-mesh/leno/control/operator"
+	"github.com/leno-mesh/leno/test/harness"
+	"github.com/leno-mesh/leno/test/kube"
+)
+
+// TestShortLives has all proxies of an application renew their certificates
+// every 14 seconds, under load: three times, or for ten minutes in the long
+// form.
+func TestShortLives(t *testing.T) {
+	const lifetime = `leno.dev/certificate-lifetime: 20s`
+	times := 3
+	if harness.Soak() {
+		times = 43
+	}
+	c := withLeno(t)
+	c.Fortio(t)
+	ns := c.Namespace(t, "short", "leno.dev/inject=enabled")
+	c.Apply(t, ns, fmt.Sprintf(web, lifetime, patient))
+	c.WaitReady(t, ns, "deployment/web")
+	l := startLoad(t, c, ns, "client", "http://web/", "", lifetime)
+	seen := serials(t, c, ns, nil)
+	if len(seen) != 4 {
+		t.Fatalf("%d proxies have a certificate: expected 4", len(seen))
+	}
+	for range times {
+		seen = renewed(t, c, ns, seen)
+	}
+	l.await(100)
+	l.mustBeGood()
+}
+
+// renewed waits until every proxy has another certificate.
+func renewed(t *testing.T, c *kube.Cluster, ns string, old map[string]string) (now map[string]string) {
+	t.Helper()
+	kube.Wait(t, "new certificates", func() string {
+		now = serials(t, c, ns, now)
+		var same []string
+		for holder, serial := range old {
+			if now[holder] == serial || now[holder] == "" {
+				same = append(same, holder)
+			}
+		}
+		return strings.Join(same, ", ")
+	})
+	return now
+}
+
+// serials gives the serial number of each proxy's certificate in a namespace.
+// What cannot be asked for at the moment is what was known before.
+func serials(t *testing.T, c *kube.Cluster, ns string, before map[string]string) map[string]string {
+	t.Helper()
+	out, complaint, _ := cli(t, c, "identity", "-n", ns, "-o", "json")
+	var all []operator.Identity
+	if err := json.Unmarshal([]byte(out), &all); err != nil {
+		t.Logf("%v: %s", err, complaint)
+		return before
+	}
+	all = slices.DeleteFunc(all, func(i operator.Identity) bool { return i.Workload == "" || len(i.Chain) == 0 })
+	now := make(map[string]string)
+	for _, i := range all {
+		now[i.Workload] = i.Chain[0].Serial
+	}
+	return now
+}
