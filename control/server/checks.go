@@ -13,7 +13,8 @@ import (
 // called old: three heartbeats.
 const staleAfter = 30 * time.Second
 
-// checker is a door that can judge what it brings.
+// checker is a door, or where the authority is kept, that can judge what it
+// brings.
 type checker interface {
 	Checks() []operator.Check
 }
@@ -71,6 +72,10 @@ func (s *Server) checkConfiguration(r *report) {
 func (s *Server) checkCertificates(r *report) {
 	r.category = "certificates"
 	chain := s.source.SVID().Chain
+	if c, ok := s.cfg.Roots.(checker); ok {
+		r.checks = append(r.checks, c.Checks()...)
+		chain = chain[:1]
+	}
 	for i, c := range chain {
 		name := "server's certificate"
 		hint := "it renews itself; look at the server's log"

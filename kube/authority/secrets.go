@@ -45,6 +45,8 @@ type material struct {
 	by      ca.Pair // the issuer again, with its dates
 	// anchor signs the next issuer; nil when that is not Leno's to make.
 	anchor *ca.Pair
+	// kept is the name by which cert-manager keeps the issuer, if it does.
+	kept string
 }
 
 // read makes material of the Secrets; anchor may be nil.
@@ -68,7 +70,7 @@ func read(td mesh.TrustDomain, anchor, issuer *corev1.Secret, now time.Time) (*m
 	if m.bundle, m.issuer, err = ca.Assemble(td, anchors, by, between, now); err != nil {
 		return nil, fmt.Errorf("secrets %s and %s: %w", AnchorSecret, IssuerSecret, err)
 	}
-	if issuer.Annotations[certManager] == "" {
+	if m.kept = issuer.Annotations[certManager]; m.kept == "" {
 		m.anchor, err = signer(anchor)
 	}
 	return m, err

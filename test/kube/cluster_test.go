@@ -15,7 +15,10 @@ import (
 
 func TestMain(m *testing.M) { kube.Main(m) }
 
-const echo = `
+const echo = echoServer + "---" + echoClient
+
+// echoServer has a pod on each of two nodes.
+const echoServer = `
 apiVersion: apps/v1
 kind: Deployment
 metadata:
@@ -46,7 +49,9 @@ spec:
   selector: {app: echo}
   ports:
   - {name: http, port: 80, targetPort: 8080}
----
+`
+
+const echoClient = `
 apiVersion: v1
 kind: Pod
 metadata:

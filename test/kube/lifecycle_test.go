@@ -259,7 +259,7 @@ func rights(t *testing.T, c *kube.Cluster) {
 		return text(err)
 	})
 	c.Do(t, "patch", "configmap", "-n", bundled, "leno-bundle", "-p", `{"data":{"server":"nowhere"}}`)
-	ageIssuer(t, c)
+	c.Do(t, "patch", "secret", "-n", "leno-system", "leno-issuer", "-p", agedIssuer(t, c, ca.DefaultIssuerLifetime*3/5))
 	c.Do(t, "patch", "secret", "-n", "leno-system", "leno-webhook", "-p", `{"data":{"tls.crt":"bm8="}}`)
 
 	granted := grants(t, c)
@@ -279,8 +279,9 @@ func rights(t *testing.T, c *kube.Cluster) {
 	})
 }
 
-// ageIssuer puts an issuer into the Secret that the server renews at once.
-func ageIssuer(t *testing.T, c *kube.Cluster) {
+// agedIssuer is a patch of the issuer's Secret, by which so much of the issuer's
+// life is over.
+func agedIssuer(t *testing.T, c *kube.Cluster, age time.Duration) string {
 	t.Helper()
 	var secret struct{ Data map[string][]byte }
 	c.Get(t, &secret, "secret", "-n", "leno-system", "leno-trust-anchor")
@@ -288,7 +289,7 @@ func ageIssuer(t *testing.T, c *kube.Cluster) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	issuer, err := ca.NewIssuer("cluster.local", anchor, ca.DefaultIssuerLifetime, time.Now().Add(-ca.DefaultIssuerLifetime*3/5))
+	issuer, err := ca.NewIssuer("cluster.local", anchor, ca.DefaultIssuerLifetime, time.Now().Add(-age))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -297,7 +298,7 @@ func ageIssuer(t *testing.T, c *kube.Cluster) {
 		t.Fatal(err)
 	}
 	b64 := base64.StdEncoding.EncodeToString
-	c.Do(t, "patch", "secret", "-n", "leno-system", "leno-issuer", "-p", fmt.Sprintf(`{"data":{"tls.crt":%q,"tls.key":%q}}`, b64(cert), b64(key)))
+	return fmt.Sprintf(`{"data":{"tls.crt":%q,"tls.key":%q}}`, b64(cert), b64(key))
 }
 
 // grants reads the rules of the server as the API server has them.

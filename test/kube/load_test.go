@@ -75,6 +75,12 @@ func (l *load) succeeded() float64 {
 	return metricsOf(l.t, l.ip).Sum("response_total", "direction", "outbound", "classification", "success")
 }
 
+// failed is how many requests failed until now.
+func (l *load) failed() float64 {
+	l.t.Helper()
+	return metricsOf(l.t, l.ip).Sum("response_total", "direction", "outbound", "classification", "failure")
+}
+
 // stop ends the load and gives how many requests had which status; -1 is that
 // of requests without an answer.
 func (l *load) stop() map[int]int {

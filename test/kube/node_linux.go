@@ -1,6 +1,7 @@
 package kube
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -29,6 +30,37 @@ func (c *Cluster) KillNode(t testing.TB, node string) {
 	if err := syscall.Kill(c.node(t, node).PID, syscall.SIGKILL); err != nil {
 		t.Fatalf("killing %s: %v", node, err)
 	}
+}
+
+// Daemon is the process of a daemon of a node, such as "kube-apiserver", as the
+// machine numbers it. One that is killed starts again.
+func (c *Cluster) Daemon(t testing.TB, node, name string) int {
+	t.Helper()
+	home, err := os.Readlink(fmt.Sprintf("/proc/%d/ns/pid", c.node(t, node).PID))
+	if err != nil {
+		t.Fatal(err)
+	}
+	commands, err := filepath.Glob("/proc/[0-9]*/cmdline")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range commands {
+		command, err := os.ReadFile(file)
+		args := strings.Split(string(command), "\x00")
+		if err != nil || !slices.Contains(args[:min(2, len(args))], name) {
+			continue
+		}
+		dir := filepath.Dir(file)
+		if ns, err := os.Readlink(filepath.Join(dir, "ns", "pid")); err == nil && ns == home {
+			pid, err := strconv.Atoi(filepath.Base(dir))
+			if err != nil {
+				t.Fatal(err)
+			}
+			return pid
+		}
+	}
+	t.Fatalf("%s has no %s", node, name)
+	return 0
 }
 
 func (c *Cluster) node(t testing.TB, name string) Node {

@@ -3,12 +3,14 @@
 package kube_test
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
 	"testing"
 
+	"github.com/leno-mesh/leno/control/ca"
 	"github.com/leno-mesh/leno/control/operator"
 	"github.com/leno-mesh/leno/test/harness"
 	"github.com/leno-mesh/leno/test/kube"
@@ -72,4 +74,36 @@ func serials(t *testing.T, c *kube.Cluster, ns string, before map[string]string)
 		now[i.Workload] = i.Chain[0].Serial
 	}
 	return now
+}
+
+// TestIssuerEnds puts an issuer in place that Leno cannot renew, because its
+// anchor's key is elsewhere, and that has a twentieth of its life left.
+func TestIssuerEnds(t *testing.T) {
+	c := withLeno(t)
+	anchor, issuer := secretData(t, c, "leno-trust-anchor"), secretData(t, c, "leno-issuer")
+	t.Cleanup(func() {
+		for name, data := range map[string]string{"leno-trust-anchor": anchor, "leno-issuer": issuer} {
+			if _, err := c.Try(context.Background(), "patch", "secret", "-n", "leno-system", name, "-p", data); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+	aged := agedIssuer(t, c, ca.DefaultIssuerLifetime*19/20)
+	c.Do(t, "patch", "secret", "-n", "leno-system", "leno-trust-anchor", "-p", `{"data":{"tls.key":""}}`)
+	c.Do(t, "patch", "secret", "-n", "leno-system", "leno-issuer", "-p", aged)
+	kube.Wait(t, "an announcement", func() string {
+		out, complaint, _ := cli(t, c, "check")
+		for _, want := range []string{"‼ issuer ends at", "less than a tenth of its life is left", "kubectl create secret tls -n leno-system leno-issuer"} {
+			if !strings.Contains(out, want) {
+				return out + complaint
+			}
+		}
+		return ""
+	})
+}
+
+// secretData is a patch that brings a Secret back to what it is.
+func secretData(t *testing.T, c *kube.Cluster, name string) string {
+	t.Helper()
+	return `{"data":` + c.Do(t, "get", "secret", "-n", "leno-system", name, "-o", "jsonpath={.data}") + `}`
 }
