@@ -27,7 +27,7 @@ func TestServerAway(t *testing.T) {
 	ns := c.Namespace(t, "away", "leno.dev/inject=enabled")
 	c.Apply(t, ns, fmt.Sprintf(web, "", patient))
 	c.WaitReady(t, ns, "deployment/web")
-	l := startLoad(t, c, ns, "client", "http://web/", "", "")
+	l := startLoad(t, c, ns, caller{name: "client", target: "http://web/"})
 
 	connected(t, c, ns, 4)
 	l.await(5000)

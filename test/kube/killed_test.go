@@ -4,7 +4,6 @@ package kube_test
 
 import (
 	"fmt"
-	"net/http"
 	"strings"
 	"syscall"
 	"testing"
@@ -20,7 +19,7 @@ func TestKilledProxy(t *testing.T) {
 	ns := c.Namespace(t, "killed", "leno.dev/inject=enabled")
 	c.Apply(t, ns, fmt.Sprintf(web, "", patient))
 	c.WaitReady(t, ns, "deployment/web")
-	l := startLoad(t, c, ns, "client", "http://web/", "", "")
+	l := startLoad(t, c, ns, caller{name: "client", target: "http://web/"})
 	scaleServer(t, c, 0)
 
 	pod := strings.Fields(c.Do(t, "get", "pods", "-n", ns, "-l", "app=web", "-o", "jsonpath={.items[*].metadata.name}"))[0]
@@ -39,9 +38,6 @@ func TestKilledProxy(t *testing.T) {
 
 	killProxy(t, c, ns, "client")
 	l.await(500) // from nothing: its proxy counts anew
-	if good := l.stop()[http.StatusOK]; good < 1000 {
-		t.Errorf("%d requests succeeded", good)
-	}
 }
 
 // killProxy kills a pod's proxy and waits until the pod is ready again.

@@ -22,13 +22,26 @@ import (
 // connections are how many a load has: so many requests are under way at most.
 const connections = 8
 
-// load is a pod of the mesh that calls one address 500 times a second, over
-// eight connections, until it is told to stop.
+// caller says what a load is.
+type caller struct {
+	name string
+	// target is a URL, or with gRPC host:port.
+	target string
+	grpc   bool
+	// Where says which node, and annotations what the proxy gets, as the inside
+	// of a YAML map. Both may be empty.
+	where, annotations string
+}
+
+// load is a pod of the mesh that calls 500 times a second until it is told to
+// stop.
 type load struct {
-	t        *testing.T
-	c        *kube.Cluster
-	ns, name string
-	ip       string // of the pod
+	caller
+
+	t  *testing.T
+	c  *kube.Cluster
+	ns string
+	ip string // of the pod
 }
 
 const loadPod = `
@@ -41,19 +54,21 @@ spec:
   containers:
   - name: fortio
     image: localhost/fortio:test
-    args: [load, -quiet, -logger-json=false, -qps, "500", -c, %q, -t, "0", -timeout, 20s, -json, "-", %q]
+    args: [load, -quiet, -logger-json=false, -qps, "500", -c, %q, -t, "0", -timeout, 20s, -json, "-", %s]
 `
 
 // startLoad starts a load in a namespace of the mesh, and returns when its
-// first requests are answered. Where says which node, and annotations what the
-// proxy gets; both may be empty.
-func startLoad(t *testing.T, c *kube.Cluster, ns, name, url, where, annotations string) *load {
+// first requests are answered.
+func startLoad(t *testing.T, c *kube.Cluster, ns string, from caller) *load {
 	t.Helper()
-	c.Fortio(t)
-	c.Apply(t, ns, fmt.Sprintf(loadPod, name, annotations, where, strconv.Itoa(connections), url))
-	c.WaitReady(t, ns, "pod/"+name)
-	l := &load{t: t, c: c, ns: ns, name: name}
-	l.ip = c.Do(t, "get", "pod", "-n", ns, name, "-o", "jsonpath={.status.podIP}")
+	target := strconv.Quote(from.target)
+	if from.grpc {
+		target = "-grpc, -ping, " + target
+	}
+	c.Apply(t, ns, fmt.Sprintf(loadPod, from.name, from.annotations, from.where, strconv.Itoa(connections), target))
+	c.WaitReady(t, ns, "pod/"+from.name)
+	l := &load{caller: from, t: t, c: c, ns: ns}
+	l.ip = c.Do(t, "get", "pod", "-n", ns, l.name, "-o", "jsonpath={.status.podIP}")
 	l.await(100)
 	return l
 }
@@ -81,9 +96,9 @@ func (l *load) failed() float64 {
 	return metricsOf(l.t, l.ip).Sum("response_total", "direction", "outbound", "classification", "failure")
 }
 
-// stop ends the load and gives how many requests had which status; -1 is that
-// of requests without an answer.
-func (l *load) stop() map[int]int {
+// stop ends the load and gives how many requests succeeded, and how many did
+// not by what fortio calls the outcome; "-1" is no answer.
+func (l *load) stop() (good int, bad map[string]int) {
 	l.t.Helper()
 	for _, pid := range l.c.Processes(l.t, l.ns, l.name, "fortio") {
 		if err := syscall.Kill(pid, syscall.SIGINT); err != nil {
@@ -91,27 +106,29 @@ func (l *load) stop() map[int]int {
 		}
 	}
 	l.c.WaitFor(l.t, l.ns, "pod/"+l.name, "jsonpath={.status.phase}=Succeeded")
-	log := l.c.Do(l.t, "logs", "-n", l.ns, l.name, "-c", "fortio")
+	log := l.c.Do(l.t, "logs", "-n", l.ns, l.name, "-c", "fortio", "--tail=-1")
 	_, report, ok := strings.Cut("\n"+log, "\n{\n")
 	if !ok {
 		l.t.Fatalf("fortio reported nothing:\n%s", log)
 	}
-	var r struct{ RetCodes map[int]int }
+	var r struct{ RetCodes map[string]int }
 	if err := json.NewDecoder(strings.NewReader("{" + report)).Decode(&r); err != nil {
 		l.t.Fatalf("%v in fortio's report:\n%s", err, log)
 	}
-	return r.RetCodes
+	for _, code := range []string{"200", "SERVING"} {
+		good += r.RetCodes[code]
+		delete(r.RetCodes, code)
+	}
+	return good, r.RetCodes
 }
 
 // mustBeGood ends the load, of which not one request may have failed.
 func (l *load) mustBeGood() {
 	l.t.Helper()
 	why := metricsOf(l.t, l.ip).By("leno_failures_total", "reason")
-	codes := l.stop()
-	good := codes[http.StatusOK]
-	delete(codes, http.StatusOK)
-	if good == 0 || len(codes) > 0 {
-		l.t.Errorf("%s: %d good requests, others by status: %v; its proxy failed some for %v", l.name, good, codes, why)
+	good, bad := l.stop()
+	if good == 0 || len(bad) > 0 {
+		l.t.Errorf("%s: %d requests succeeded and others did not: %v; its proxy failed some for %v", l.name, good, bad, why)
 	}
 	l.t.Logf("%s: %d requests", l.name, good)
 }

@@ -30,7 +30,7 @@ func TestShortLives(t *testing.T) {
 	ns := c.Namespace(t, "short", "leno.dev/inject=enabled")
 	c.Apply(t, ns, fmt.Sprintf(web, lifetime, patient))
 	c.WaitReady(t, ns, "deployment/web")
-	l := startLoad(t, c, ns, "client", "http://web/", "", lifetime)
+	l := startLoad(t, c, ns, caller{name: "client", target: "http://web/", annotations: lifetime})
 	seen := serials(t, c, ns, nil)
 	if len(seen) != 4 {
 		t.Fatalf("%d proxies have a certificate: expected 4", len(seen))

@@ -29,7 +29,7 @@ kind: Service
 metadata: {name: web}
 spec:
   selector: {app: web}
-  ports: [{name: http, port: 80, targetPort: 8080}]
+  ports: [{name: http, port: 80, targetPort: 8080}, {name: grpc, port: 8079}]
 `
 
 // patient is an application that waits for its endpoints to be forgotten before
@@ -57,11 +57,16 @@ func TestRollingRestart(t *testing.T) {
 			ns := c.Namespace(t, "rolling", "leno.dev/inject=enabled")
 			c.Apply(t, ns, fmt.Sprintf(web, "", container))
 			c.WaitReady(t, ns, "deployment/web")
-			l := startLoad(t, c, ns, "client", "http://web/", "", "")
+			loads := []*load{startLoad(t, c, ns, caller{name: "client", target: "http://web/"})}
+			if container == patient {
+				loads = append(loads, startLoad(t, c, ns, caller{name: "grpc", target: "web:8079", grpc: true}))
+			}
 			c.Do(t, "rollout", "restart", "-n", ns, "deployment/web")
 			c.WaitReady(t, ns, "deployment/web")
-			l.await(500)
-			l.mustBeGood()
+			for _, l := range loads {
+				l.await(500)
+				l.mustBeGood()
+			}
 		})
 	}
 }
