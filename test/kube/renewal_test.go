@@ -31,10 +31,13 @@ func TestShortLives(t *testing.T) {
 	c.Apply(t, ns, fmt.Sprintf(web, lifetime, patient))
 	c.WaitReady(t, ns, "deployment/web")
 	l := startLoad(t, c, ns, caller{name: "client", target: "http://web/", annotations: lifetime})
-	seen := serials(t, c, ns, nil)
-	if len(seen) != 4 {
-		t.Fatalf("%d proxies have a certificate: expected 4", len(seen))
-	}
+	var seen map[string]string
+	kube.Wait(t, "four proxies with certificates", func() string {
+		if seen = serials(t, c, ns, seen); len(seen) != 4 {
+			return fmt.Sprintf("%d proxies have one", len(seen))
+		}
+		return ""
+	})
 	for range times {
 		seen = renewed(t, c, ns, seen)
 	}
