@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -107,7 +108,9 @@ func (l *load) stop() (good int, bad map[string]int) {
 	}
 	l.c.WaitFor(l.t, l.ns, "pod/"+l.name, "jsonpath={.status.phase}=Succeeded")
 	log := l.c.Do(l.t, "logs", "-n", l.ns, l.name, "-c", "fortio", "--tail=-1")
-	_, report, ok := strings.Cut("\n"+log, "\n{\n")
+	// It says on standard error, in the middle of the report, that it wrote it.
+	said := slices.DeleteFunc(strings.Split("\n"+log, "\n"), func(line string) bool { return strings.HasPrefix(line, "Successfully wrote") })
+	_, report, ok := strings.Cut(strings.Join(said, "\n"), "\n{\n")
 	if !ok {
 		l.t.Fatalf("fortio reported nothing:\n%s", log)
 	}
