@@ -24,7 +24,7 @@ type options struct {
 	watch        time.Duration
 	out          string
 
-	serve, config, listen string // of the process that is measured
+	serve, config string // of the process that is measured
 }
 
 func main() {
@@ -37,14 +37,13 @@ func main() {
 	flag.StringVar(&o.out, "o", "bench/results/scale.json", "`file` for the results")
 	flag.StringVar(&o.serve, "serve", "", "internal: be the control plane with this data `directory`")
 	flag.StringVar(&o.config, "kubeconfig", "", "internal: how the control plane finds the API server")
-	flag.StringVar(&o.listen, "listen", "", "internal: where the control plane listens")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
 	var err error
 	switch {
 	case o.serve != "":
-		err = serve(ctx, o.world, o.config, o.serve, o.listen)
+		err = serve(ctx, o.world, o.config, o.serve)
 	case o.destinations < 1 || o.destinations > o.pods() || o.changes < 1 || o.pods() < 2 || o.pods() > 60_000:
 		err = fmt.Errorf("%d services, %d destinations, %d changes: want 2 to 60,000 services, no more destinations than services, and 1 change",
 			o.pods(), o.destinations, o.changes)

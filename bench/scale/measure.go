@@ -95,35 +95,25 @@ func (b *bench) start(ctx context.Context, family *child.Family, kubernetes stri
 	if err != nil {
 		return nil, err
 	}
-	// The control plane names no port that it was not told, so one is chosen
-	// here that was free just now.
-	free, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return nil, err
-	}
-	b.at = free.Addr().String()
-	if err := free.Close(); err != nil {
-		return nil, err
-	}
 	data := filepath.Join(b.dir, "data")
 	b.server, err = family.Start(child.Spec{
 		Name: "control plane", Path: self, Stderr: os.Stderr, Args: []string{
-			"-serve", data, "-kubeconfig", config, "-listen", b.at,
+			"-serve", data, "-kubeconfig", config,
 			"-namespaces", fmt.Sprint(b.namespaces), "-services", fmt.Sprint(b.services),
 		},
 	})
 	if err != nil {
 		return nil, err
 	}
-	return b.anchor(ctx, filepath.Join(data, "ca", "anchor.pem"))
+	return b.anchor(ctx, data)
 }
 
 // anchor waits until the control plane has made its authority and listens.
-func (b *bench) anchor(ctx context.Context, path string) ([]byte, error) {
+func (b *bench) anchor(ctx context.Context, data string) ([]byte, error) {
 	for {
-		c, err := new(net.Dialer).DialContext(ctx, "tcp", b.at)
+		at, err := os.ReadFile(filepath.Join(data, addressFile))
 		if err == nil {
-			_ = c.Close()
+			b.at = string(at)
 			break
 		}
 		select {
@@ -134,6 +124,7 @@ func (b *bench) anchor(ctx context.Context, path string) ([]byte, error) {
 		case <-time.After(50 * time.Millisecond):
 		}
 	}
+	path := filepath.Join(data, "ca", "anchor.pem")
 	text, err := os.ReadFile(path)
 	if err != nil {
 		return nil, err
