@@ -84,7 +84,7 @@ bench: build $(TOOLS)/fortio $(ENVOY) ## measure Leno beside HAProxy, Envoy and 
 	go run ./bench -fortio $(TOOLS)/fortio -envoy $(ENVOY) $(BENCHFLAGS)
 
 bench-quick: build $(TOOLS)/fortio $(ENVOY) ## the main ratios, in under a minute
-	go run ./bench -fortio $(TOOLS)/fortio -envoy $(ENVOY) -quick -idle "" -rounds 2 -length 1s -o bench/results/quick.json $(BENCHFLAGS)
+	go run ./bench -fortio $(TOOLS)/fortio -envoy $(ENVOY) -quick -idle "" -rest 0 -rounds 2 -length 1s -o bench/results/quick.json $(BENCHFLAGS)
 
 bench-scale: ## measure the control plane with 1,000 proxies
 	go run ./bench/scale $(BENCHFLAGS)

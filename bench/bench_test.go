@@ -113,7 +113,7 @@ func TestResident(t *testing.T) {
 
 // TestResultsForm holds the names that readers of the file rely on.
 func TestResultsForm(t *testing.T) {
-	r := results{Rounds: 1, Scenarios: map[string]figures{
+	r := results{Rounds: 1, Rest: 70, Scenarios: map[string]figures{
 		"direct":            {RPS: 90000},
 		"haproxy_mtls_2hop": {RPS: 30000, CPUBusy: 24, P50: 1, P90: 1, P99: 2, CPUSteady: 50, RSSIdleMB: 37, RSSLoadedMB: 40},
 		lenoScenario:        {RPS: 33000, CPUBusy: 18, P50: 1, P90: 1, P99: 1, CPUSteady: 55, RSSIdleMB: 20, RSSLoadedMB: 30},
@@ -148,7 +148,7 @@ func TestResultsForm(t *testing.T) {
 }
 
 func TestPrint(t *testing.T) {
-	r := results{Rounds: 5, Seconds: 4, Scenarios: map[string]figures{
+	r := results{Rounds: 5, Rest: 70, Seconds: 4, Scenarios: map[string]figures{
 		"nginx_1hop": {RPS: 50000, CPUBusy: 16, P50: 1, P90: 1, P99: 2, CPUSteady: 40, RSSIdleMB: 9, RSSLoadedMB: 10},
 		lenoScenario: {
 			RPS: 25000, CPUBusy: 24, P50: 1, P90: 1, P99: 1, CPUSteady: 60, RSSIdleMB: 18, RSSLoadedMB: 30,

@@ -33,6 +33,7 @@ type options struct {
 	out       string
 	rounds    int
 	length    time.Duration
+	rest      time.Duration
 }
 
 func main() {
@@ -47,6 +48,7 @@ func main() {
 	flag.StringVar(&o.out, "o", "bench/results/latest.json", "`file` for the results")
 	flag.IntVar(&o.rounds, "rounds", 5, "rounds over all scenarios")
 	flag.DurationVar(&o.length, "length", 4*time.Second, "length of each load")
+	flag.DurationVar(&o.rest, "rest", 70*time.Second, "how long all are left alone before idle memory is measured")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
@@ -89,10 +91,27 @@ func run(ctx context.Context, o options) error {
 	return err
 }
 
+// pause lets every process come to rest, as one that has nothing to do does.
+func pause(ctx context.Context, d time.Duration) error {
+	if d == 0 {
+		return nil
+	}
+	fmt.Fprintf(os.Stderr, "resting for %s\n", d)
+	select {
+	case <-time.After(d):
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
 // measure runs the rounds, prints the table and writes the results.
 func measure(ctx context.Context, s *site, scenarios []*scenario, o options) error {
 	loads, err := chooseLoads(o)
 	if err != nil {
+		return err
+	}
+	if err := pause(ctx, o.rest); err != nil {
 		return err
 	}
 	all := make([]samples, len(scenarios))
@@ -122,7 +141,7 @@ func measure(ctx context.Context, s *site, scenarios []*scenario, o options) err
 			return fmt.Errorf("%s: %w", sc.name, err)
 		}
 	}
-	r := results{Rounds: o.rounds, Seconds: o.length.Seconds(), Versions: versions(ctx, s.tools), Scenarios: make(map[string]figures)}
+	r := results{Rounds: o.rounds, Seconds: o.length.Seconds(), Rest: o.rest.Seconds(), Versions: versions(ctx, s.tools), Scenarios: make(map[string]figures)}
 	for i, sc := range scenarios {
 		r.Scenarios[sc.name] = all[i].medians()
 	}

@@ -16,7 +16,8 @@ import (
 // results is what a run found out, as it is written to the file.
 type results struct {
 	Rounds    int                           `json:"rounds"`
-	Seconds   float64                       `json:"seconds"` // of each load
+	Rest      float64                       `json:"rest_seconds"` // before idle memory was measured
+	Seconds   float64                       `json:"seconds"`      // of each load
 	Versions  map[string]string             `json:"versions"`
 	Scenarios map[string]figures            `json:"scenarios"`
 	Ratios    map[string]map[string]float64 `json:"ratios,omitempty"` // Leno to another scenario

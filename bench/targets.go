@@ -69,6 +69,9 @@ func (t target) measured(r *results) (float64, bool) {
 		}
 		return v
 	}
+	if t.load == "" && r.Rest == 0 {
+		return 0, false // nobody was left alone
+	}
 	leno := value(lenoScenario)
 	if t.added && r.Scenarios[directScenario].Loads[t.load][t.key] == 0 {
 		return 0, false

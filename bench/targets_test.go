@@ -15,7 +15,7 @@ func TestTargets(t *testing.T) {
 			busyLoad: {"cpu_us_per_req": cpu}, "http1_c1": {"p50_ms": p50}, "tcp_up": {"gbit_s": gbits},
 		}}
 	}
-	r := results{Scenarios: map[string]figures{
+	r := results{Rest: 70, Scenarios: map[string]figures{
 		directScenario: of(0, 0.5, 0), haproxyScenario: of(20, 1.5, 8), envoyScenario: of(50, 2, 4), lenoScenario: of(18, 1.75, 6),
 	}}
 	r.judge()
