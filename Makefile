@@ -56,6 +56,7 @@ check: $(LINT) ## the developer's loop: format, vet, fast lints, short tests
 
 test: lint ## all tests: lint, race detector, kernel, real software, fuzz
 	$(RACE) -p 2 $(LIGHT)
+	go test -run Alloc ./proxy/...
 	$(RACE) -p 1 $(HEAVY)
 	tools/fuzz.sh 180 5
 
