@@ -108,8 +108,11 @@ func (l *load) stop() (good int, bad map[string]int) {
 	}
 	l.c.WaitFor(l.t, l.ns, "pod/"+l.name, "jsonpath={.status.phase}=Succeeded")
 	log := l.c.Do(l.t, "logs", "-n", l.ns, l.name, "-c", "fortio", "--tail=-1")
-	// It says on standard error, in the middle of the report, that it wrote it.
-	said := slices.DeleteFunc(strings.Split("\n"+log, "\n"), func(line string) bool { return strings.HasPrefix(line, "Successfully wrote") })
+	// What it says on standard error may stand anywhere in the report, whose
+	// lines are braces or indented.
+	said := slices.DeleteFunc(strings.Split("\n"+log, "\n"), func(line string) bool {
+		return line != "" && line != "{" && line != "}" && !strings.HasPrefix(line, "  ")
+	})
 	_, report, ok := strings.Cut(strings.Join(said, "\n"), "\n{\n")
 	if !ok {
 		l.t.Fatalf("fortio reported nothing:\n%s", log)
