@@ -59,6 +59,10 @@ var floors = []floor{
 		Why: "a codec turns bytes into events; it can be fuzzed and replayed because it knows no mesh",
 	},
 	{
+		From: "proxy/socket", Not: []string{module},
+		Why: "bytes in and out of the kernel mean nothing yet",
+	},
+	{
 		From: "proxy/mux", Not: []string{"mesh", "identity", "telemetry", "wire", "proxy/flow", "proxy/link", "proxy/http1"},
 		Why: "connections of HTTP/2 are the same for a peer's proxy and for any application",
 	},

@@ -23,7 +23,7 @@ func (a *Authority) Checks() []operator.Check {
 	}
 	if problem != nil {
 		secrets.Result, secrets.Error = operator.SeverityError, problem.Error()+"; the authority from before goes on"
-		secrets.Hint = fmt.Sprintf("mend the Secret; it is taken as soon as it is right: kubectl edit secret -n %s %s", a.cfg.Namespace, IssuerSecret)
+		secrets.Hint = fmt.Sprintf("mend the Secret that it names; it is taken as soon as it is right: kubectl edit secret -n %s %s, or %s", a.cfg.Namespace, IssuerSecret, AnchorSecret)
 	}
 	now := time.Now()
 	all := []operator.Check{secrets, ends("issuer", m.by.Certificate, now, a.nextIssuer(m))}

@@ -47,7 +47,7 @@ type Annotation struct {
 func Annotations() []Annotation {
 	return []Annotation{
 		{"inject", "`enabled` or `disabled`", "what the namespace says", "Whether the pod gets a proxy. A label of the same name does the same.", oneOf(Enabled, Disabled)},
-		{"log-level", "`debug`, `info`, `warn` or `error`", "`info`, or what the server was told", "What the proxy logs.", oneOf("debug", "info", "warn", "error")},
+		{"log-level", "`debug`, `info`, `warn` or `error`", "`warn`, or what the server was told", "What the proxy logs.", oneOf("debug", "info", "warn", "error")},
 		{"skip-inbound-ports", "ports and ranges, `22,9000-9010`", "none", "Ports of the pod that are not captured: connections to them reach the application as they come.", ports},
 		{"skip-outbound-ports", "ports and ranges, `22,9000-9010`", "none", "Remote ports that are not captured: connections to them leave as they are.", ports},
 		{"protocol", "`PORT=http`, `http2`, `grpc` or `tcp`, separated by commas", "found out by itself", "What a port of the pod speaks. Never needed; it saves the looking.", protocols},

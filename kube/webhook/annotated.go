@@ -15,6 +15,10 @@ import (
 // by one; the chart cannot know them.
 const annotatedEntry = "namespace-annotation.inject.leno.dev"
 
+// labelledEntry is the chart's entry for namespaces with the label. The other
+// one is like it but for how it chooses namespaces.
+const labelledEntry = "namespace.inject.leno.dev"
+
 // op is one operation of a JSON patch (RFC 6902).
 type op struct {
 	Op    string `json:"op"`
@@ -23,14 +27,17 @@ type op struct {
 }
 
 // changes gives the operations that bring the configuration in line: the
-// authority in every entry, and an entry for the annotated namespaces, which is
-// like the chart's first one. That entry stays as it is while nobody knows them.
+// authority in every entry, and an entry for the annotated namespaces. That entry
+// stays as it is while nobody knows them.
 func changes(hooks []registrationv1.MutatingWebhook, ca []byte, annotated []string, known bool) []op {
 	var ops []op
-	at := -1
+	at, like := -1, -1
 	for i := range hooks {
-		if hooks[i].Name == annotatedEntry {
+		switch hooks[i].Name {
+		case annotatedEntry:
 			at = i
+		case labelledEntry:
+			like = i
 		}
 		if (i != at || !known) && !bytes.Equal(hooks[i].ClientConfig.CABundle, ca) {
 			ops = append(ops, op{"add", fmt.Sprintf("/webhooks/%d/clientConfig/caBundle", i), ca})
@@ -41,10 +48,10 @@ func changes(hooks []registrationv1.MutatingWebhook, ca []byte, annotated []stri
 		return ops
 	case len(annotated) == 0 && at >= 0:
 		return append(ops, op{"remove", fmt.Sprintf("/webhooks/%d", at), nil})
-	case len(annotated) == 0 || len(hooks) == 0 || at == 0:
+	case len(annotated) == 0 || like < 0:
 		return ops
 	}
-	want := hooks[0].DeepCopy()
+	want := hooks[like].DeepCopy()
 	want.Name, want.ClientConfig.CABundle = annotatedEntry, ca
 	want.NamespaceSelector = &metav1.LabelSelector{MatchExpressions: []metav1.LabelSelectorRequirement{
 		{Key: corev1.LabelMetadataName, Operator: metav1.LabelSelectorOpIn, Values: annotated},

@@ -31,7 +31,7 @@ const own = "leno-system"
 func configuration() *registrationv1.MutatingWebhookConfiguration {
 	return &registrationv1.MutatingWebhookConfiguration{
 		ObjectMeta: metav1.ObjectMeta{Name: Configuration, ResourceVersion: "1"},
-		Webhooks:   []registrationv1.MutatingWebhook{{Name: "a"}, {Name: "b"}},
+		Webhooks:   []registrationv1.MutatingWebhook{{Name: "a"}, {Name: labelledEntry, TimeoutSeconds: new(int32(7))}},
 	}
 }
 
@@ -207,7 +207,7 @@ func TestAnnotatedNamespaces(t *testing.T) {
 		var got []string
 		for _, w := range c.Webhooks[entries:] {
 			got = w.NamespaceSelector.MatchExpressions[0].Values
-			if w.Name != annotatedEntry || len(w.ClientConfig.CABundle) == 0 {
+			if w.Name != annotatedEntry || len(w.ClientConfig.CABundle) == 0 || w.TimeoutSeconds == nil || *w.TimeoutSeconds != 7 {
 				t.Errorf("entry %+v", w)
 			}
 		}

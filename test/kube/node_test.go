@@ -44,5 +44,12 @@ func TestLosses(t *testing.T) {
 	c.WaitFor(t, "default", "node/node2", "condition=Ready=Unknown")
 	c.WaitFor(t, "default", "node/node1", "condition=Ready")
 	good, bad := l.stop()
+	lost := 0
+	for _, n := range bad {
+		lost += n
+	}
+	if lost > connections {
+		t.Errorf("the client saw %d requests fail: expected at most the %d that were under way", lost, connections)
+	}
 	t.Logf("%d requests succeeded, others: %v", good, bad)
 }
