@@ -21,13 +21,14 @@ import (
 type demoOptions struct {
 	duration time.Duration
 	format   string
+	cluster  bool
 }
 
 func newDemoCmd(a *app) *cobra.Command {
 	var o demoOptions
 	cmd := &cobra.Command{
 		Use:   "demo",
-		Short: "Run a small shop in the mesh, on this machine",
+		Short: "Run a small shop in the mesh, on this machine or in a cluster",
 		Long: `Run a small shop: five services as real processes, each with its own proxy process
 and its own loopback address, a control plane, and a load generator. The services
 are plain HTTP programs; they find each other by name because http_proxy leads to
@@ -36,8 +37,14 @@ their proxy, and everything between them is encrypted and measured.
 payments fails 3 % of its calls, and recommendations is slow in 5 % of them. Ctrl-C
 ends every process and leaves nothing behind.
 
+With --kubernetes the shop runs in the cluster of the current context, where Leno is
+installed: in a namespace of its own, leno-demo, which is gone when the demo ends.
+
 With --duration and -o json it prints one JSON object at the end. The exit status is
 1 when an edge was not secured or a process died.`,
+		Example: `  leno demo
+  leno demo --kubernetes
+  leno demo --kubernetes --duration 30s -o json`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			switch {
@@ -48,11 +55,15 @@ With --duration and -o json it prints one JSON object at the end. The exit statu
 			case o.format == "json" && o.duration == 0:
 				return &ExitError{Code: 2, Text: "-o json needs a --duration; it prints one object at the end"}
 			}
+			if o.cluster {
+				return a.demoInCluster(cmd.Context(), &o)
+			}
 			return a.demo(cmd.Context(), &o)
 		},
 	}
 	cmd.Flags().DurationVar(&o.duration, "duration", 0, "end after so long (default when interrupted)")
 	cmd.Flags().StringVarP(&o.format, "output", "o", "table", "table or json")
+	cmd.Flags().BoolVar(&o.cluster, "kubernetes", false, "run it in the cluster of the current context")
 	return cmd
 }
 
@@ -73,7 +84,9 @@ func (a *app) demo(ctx context.Context, o *demoOptions) (err error) {
 	defer func() {
 		err = errors.Join(err, scratch.Close())
 	}()
-	s := &stage{app: a, self: self, proxy: proxy, dir: scratch.Path, socket: filepath.Join(scratch.Path, "leno.sock"), family: child.NewFamily()}
+	socket := filepath.Join(scratch.Path, "leno.sock")
+	s := &stage{app: a, self: self, proxy: proxy, dir: scratch.Path, socket: socket, family: child.NewFamily(), client: operator.NewClient(socket)}
+	defer s.client.Close()
 	defer s.family.Close()
 	defer s.stop()
 	if err := s.start(ctx); err != nil {
@@ -82,17 +95,32 @@ func (a *app) demo(ctx context.Context, o *demoOptions) (err error) {
 		}
 		return err
 	}
-	c := operator.NewClient(s.socket)
-	defer c.Close()
+	return a.perform(ctx, s, o)
+}
+
+// scene is a shop that runs, and what one can ask about it.
+type scene interface {
+	// measure gives what was seen in the time before now. The error may be
+	// that something died.
+	measure(ctx context.Context, over time.Duration) (demoNumbers, error)
+	// deaths tells of everything that dies, as soon as it does, where that can
+	// be known. May be nil.
+	deaths() <-chan error
+	// hints are commands to try from another terminal.
+	hints() string
+}
+
+// perform shows what runs, in the form that was asked for.
+func (a *app) perform(ctx context.Context, s scene, o *demoOptions) error {
 	if o.format == "json" {
-		return a.demoOnce(ctx, s, c, o.duration)
+		return a.demoOnce(ctx, s, o.duration)
 	}
-	return a.demoLive(ctx, s, c, o.duration)
+	return a.demoLive(ctx, s, o.duration)
 }
 
 // demoLive shows the numbers each second until it is interrupted, the time is
 // over or a process dies.
-func (a *app) demoLive(ctx context.Context, s *stage, c *operator.Client, limit time.Duration) error {
+func (a *app) demoLive(ctx context.Context, s scene, limit time.Duration) error {
 	begin := time.Now()
 	every := 5 * time.Second
 	if isTerminal(a.Out) {
@@ -113,11 +141,11 @@ func (a *app) demoLive(ctx context.Context, s *stage, c *operator.Client, limit 
 			return last.verdict()
 		case <-over:
 			return last.verdict()
-		case p := <-s.died:
-			return s.obituary(p)
+		case err := <-s.deaths():
+			return err
 		case <-tick.C:
 		}
-		n, err := s.measure(ctx, c, min(window, time.Since(begin)))
+		n, err := s.measure(ctx, min(window, time.Since(begin)))
 		if err != nil {
 			if ctx.Err() != nil {
 				return last.verdict()
@@ -132,15 +160,15 @@ func (a *app) demoLive(ctx context.Context, s *stage, c *operator.Client, limit 
 }
 
 // demoOnce lets the shop run for a time and prints what was measured.
-func (a *app) demoOnce(ctx context.Context, s *stage, c *operator.Client, limit time.Duration) error {
+func (a *app) demoOnce(ctx context.Context, s scene, limit time.Duration) error {
 	select {
 	case <-ctx.Done():
 		return &ExitError{Code: 1, Text: "interrupted before the time was over; nothing was printed"}
-	case p := <-s.died:
-		return s.obituary(p)
+	case err := <-s.deaths():
+		return err
 	case <-time.After(limit):
 	}
-	n, err := s.measure(ctx, c, limit)
+	n, err := s.measure(ctx, limit)
 	if err != nil {
 		return err
 	}

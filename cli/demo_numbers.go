@@ -9,7 +9,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/leno-mesh/leno/cli/child"
 	"github.com/leno-mesh/leno/cli/shop"
 	"github.com/leno-mesh/leno/control/operator"
 	"github.com/leno-mesh/leno/control/store"
@@ -55,29 +54,23 @@ type demoProxy struct {
 	CPUSeconds float64 `json:"cpu_seconds"`
 }
 
-// measure asks the control plane about traffic and the kernel about proxies.
-func (s *stage) measure(ctx context.Context, c *operator.Client, over time.Duration) (n demoNumbers, err error) {
+// traffic asks the control plane about the services of the shop and the edges
+// between them, in one namespace.
+func (n *demoNumbers) traffic(ctx context.Context, c *operator.Client, namespace string, over time.Duration) error {
 	stat, err := askGolden(ctx, c, "stat", over)
 	if err != nil {
-		return n, err
+		return err
 	}
 	edges, err := askGolden(ctx, c, "edges", over)
 	if err != nil {
-		return n, err
+		return err
 	}
 	n.services = slices.DeleteFunc(stat.Services, func(v store.ServiceStat) bool {
 		_, ok := shop.Find(v.Name)
-		return !ok
+		return !ok || v.Namespace != namespace
 	})
-	n.edges = edges.Edges
-	for _, x := range s.actors {
-		u, err := x.proxy.Usage()
-		if err != nil {
-			u = child.Usage{} // it has just died, which is told elsewhere
-		}
-		n.proxies = append(n.proxies, demoProxy{x.side.Name, u.RSSBytes, u.CPUSeconds})
-	}
-	return n, nil
+	n.edges = slices.DeleteFunc(edges.Edges, func(e store.Edge) bool { return e.SrcNS != namespace || e.DstNS != namespace })
+	return nil
 }
 
 func (n *demoNumbers) report() demoReport {
@@ -120,7 +113,7 @@ func (n *demoNumbers) missing() error {
 }
 
 // showDemo writes the numbers, in place on a terminal.
-func (a *app) showDemo(s *stage, n *demoNumbers, since time.Duration) error {
+func (a *app) showDemo(s scene, n *demoNumbers, since time.Duration) error {
 	var b strings.Builder
 	if isTerminal(a.Out) {
 		b.WriteString(clearScreen)

@@ -31,7 +31,8 @@ type stage struct {
 	family      *child.Family
 	server      *child.Process
 	actors      []*actor
-	died        chan *child.Process
+	died        chan error
+	client      *operator.Client
 }
 
 // actor is one instance of the shop, with its proxy.
@@ -94,23 +95,19 @@ func (s *stage) startServer(ctx context.Context, addr netip.Addr) (err error) {
 	if err != nil {
 		return err
 	}
-	c := operator.NewClient(s.socket)
-	defer c.Close()
 	return s.until(ctx, s.server, func() bool {
-		_, err := c.Status(ctx)
+		_, err := s.client.Status(ctx)
 		return err == nil
 	})
 }
 
 func (s *stage) startProxies(ctx context.Context) (err error) {
-	c := operator.NewClient(s.socket)
-	defer c.Close()
 	for _, x := range s.actors {
 		x.side.Dir = filepath.Join(s.dir, x.side.Name)
 		if err := local.PrivateDir(x.side.Dir); err != nil {
 			return err
 		}
-		if err := x.side.join(ctx, c); err != nil {
+		if err := x.side.join(ctx, s.client); err != nil {
 			return err
 		}
 		spec := x.side.spec(s.proxy)
@@ -203,17 +200,30 @@ func (s *stage) processes() (all []*child.Process) {
 // processes, which stop waits for.
 func (s *stage) watch() {
 	all := s.processes()
-	s.died = make(chan *child.Process, len(all))
+	s.died = make(chan error, len(all))
 	for _, p := range all {
 		go func() {
 			<-p.Done()
-			s.died <- p
+			s.died <- s.explain(fmt.Errorf("the %s died: %s", p.Name, p.End()), p)
 		}()
 	}
 }
 
-func (s *stage) obituary(p *child.Process) error {
-	return s.explain(fmt.Errorf("the %s died: %s", p.Name, p.End()), p)
+func (s *stage) deaths() <-chan error { return s.died }
+
+// measure asks the control plane about traffic and the kernel about proxies.
+func (s *stage) measure(ctx context.Context, over time.Duration) (n demoNumbers, err error) {
+	if err := n.traffic(ctx, s.client, demoNamespace, over); err != nil {
+		return n, err
+	}
+	for _, x := range s.actors {
+		u, err := x.proxy.Usage()
+		if err != nil {
+			u = child.Usage{} // it has just died, which is told elsewhere
+		}
+		n.proxies = append(n.proxies, demoProxy{x.side.Name, u.RSSBytes, u.CPUSeconds})
+	}
+	return n, nil
 }
 
 // stop ends everything: the load, the services, the proxies, the control

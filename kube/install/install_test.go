@@ -284,7 +284,7 @@ func TestWaitSaysWhat(t *testing.T) {
 			return
 		}
 		p := ours(object("v1", "Pod", o.GetNamespace(), "leno-server-1"))
-		p["metadata"].(map[string]any)["labels"] = map[string]any{labelName: serverName}
+		p["metadata"].(map[string]any)["labels"] = map[string]any{labelName: serverName, labelPartOf: partOf}
 		p["status"] = map[string]any{"containerStatuses": []any{map[string]any{
 			"name": "server", "state": map[string]any{"waiting": map[string]any{"reason": "ImagePullBackOff", "message": "no such image"}},
 		}}}

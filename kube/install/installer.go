@@ -17,14 +17,12 @@ import (
 	"k8s.io/client-go/dynamic"
 
 	"github.com/leno-mesh/leno/kube/kubeconfig"
+	"github.com/leno-mesh/leno/kube/rollout"
 )
 
 // fieldManager owns the fields that installing sets. What others set in the
 // same objects, as the server does with caBundle, stays theirs.
 const fieldManager = "leno"
-
-// pollEvery is how often a wait looks again.
-const pollEvery = 500 * time.Millisecond
 
 // Config says where and what to install.
 type Config struct {
@@ -140,33 +138,12 @@ func (i *Installer) remove(ctx context.Context, r ref) (existed bool, err error)
 	return true, nil
 }
 
-// errWaited is why a wait ended without what it waited for.
-var errWaited = errors.New("waited long enough")
-
-// await looks until done says "" or the time for one wait is over. Each other
-// answer says what is waited for, and is told when it changes.
-func (i *Installer) await(ctx context.Context, look func(context.Context) (pending string, err error)) error {
-	ctx, cancel := context.WithTimeoutCause(ctx, i.cfg.Wait, errWaited)
-	defer cancel()
-	told := ""
-	for {
-		pending, err := look(ctx)
-		switch {
-		case err != nil && ctx.Err() == nil:
-			return err
-		case err == nil && pending == "":
-			return nil
-		case err == nil && pending != told:
-			i.cfg.Note("waiting  %s", pending)
-			told = pending
-		}
-		select {
-		case <-ctx.Done():
-			if errors.Is(context.Cause(ctx), errWaited) {
-				return fmt.Errorf("not ready after %s: %s; run the same command again to go on, with a longer --wait if need be", i.cfg.Wait, told)
-			}
-			return ctx.Err()
-		case <-time.After(pollEvery):
-		}
+// await looks until nothing is missing or the time for one wait is over.
+func (i *Installer) await(ctx context.Context, look rollout.Look) error {
+	err := rollout.Wait{Limit: i.cfg.Wait, Note: i.cfg.Note}.Until(ctx, look)
+	var late *rollout.LateError
+	if errors.As(err, &late) {
+		return fmt.Errorf("%w; run the same command again to go on, with a longer --wait if need be", err)
 	}
+	return err
 }
