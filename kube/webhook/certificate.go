@@ -22,9 +22,14 @@ const (
 	authorityLife = 10 * 365 * 24 * time.Hour
 	leafLife      = 30 * 24 * time.Hour
 	backdate      = time.Hour // for clocks that differ
+
+	// overlap is how long the authority before a new one stays trusted: until
+	// every server shows the new certificate, and the API server has heard.
+	overlap = 10 * time.Minute
 )
 
-// The keys of the Secret.
+// The keys of the Secret. The first certificate of the authority is the one that
+// signed; behind it may be the one before.
 const (
 	keyAuthority    = "ca.crt"
 	keyAuthorityKey = "ca.key"
@@ -58,13 +63,17 @@ func usable(data map[string][]byte, namespace string, now time.Time) (c *tls.Cer
 }
 
 // issue makes the data of a Secret: a new certificate by the authority that is
-// there, or by a new one where that is missing or soon to end.
-func issue(data map[string][]byte, namespace string, now time.Time) (map[string][]byte, error) {
+// there, or by a new one where that is missing or soon to end. Beside a new one
+// the Secret notes whom the API server trusts now, since other servers still
+// show a certificate of that one.
+func issue(data map[string][]byte, trusted []byte, namespace string, now time.Time) (map[string][]byte, error) {
 	ca, key, err := authority(data, now)
+	var before []byte
 	if err != nil {
 		if ca, key, err = newAuthority(now); err != nil {
 			return nil, err
 		}
+		before = first(trusted)
 	}
 	leafKey, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -81,12 +90,36 @@ func issue(data map[string][]byte, namespace string, now time.Time) (map[string]
 	}
 	out := make(map[string][]byte)
 	out[corev1.TLSCertKey] = pemOf("CERTIFICATE", der)
-	out[keyAuthority] = pemOf("CERTIFICATE", ca.Raw)
+	out[keyAuthority] = append(pemOf("CERTIFICATE", ca.Raw), before...)
 	if out[corev1.TLSPrivateKeyKey], err = pemOfKey(leafKey); err != nil {
 		return nil, err
 	}
 	out[keyAuthorityKey], err = pemOfKey(key)
 	return out, err
+}
+
+// toTrust is what the API server should trust: the authority, and while its
+// first certificate is young also the one before. Someone who makes Leno change
+// a key that became known is rid of the old one then.
+func toTrust(data map[string][]byte, now time.Time) []byte {
+	block, _ := pem.Decode(data[corev1.TLSCertKey])
+	if block == nil {
+		return data[keyAuthority]
+	}
+	leaf, err := x509.ParseCertificate(block.Bytes)
+	if err != nil || now.Sub(leaf.NotBefore) < backdate+overlap {
+		return data[keyAuthority]
+	}
+	return first(data[keyAuthority])
+}
+
+// first gives the first certificate of a bundle, nothing when there is none.
+func first(bundle []byte) []byte {
+	block, _ := pem.Decode(bundle)
+	if block == nil || block.Type != "CERTIFICATE" {
+		return nil
+	}
+	return pemOf(block.Type, block.Bytes)
 }
 
 var errNoAuthority = errors.New("no authority that lasts")

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"time"
 
+	registrationv1 "k8s.io/api/admissionregistration/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -34,8 +35,9 @@ type keeper struct {
 	use       func(*tls.Certificate)
 	annotated func() (namespaces []string, known bool) // may be nil
 
-	cert    []byte // PEM of what is in use
-	failing bool   // the log says so
+	cert    []byte    // PEM of what is in use
+	until   time.Time // its end
+	failing bool      // the log says so
 }
 
 func (k *keeper) run(ctx context.Context) error {
@@ -45,6 +47,10 @@ func (k *keeper) run(ctx context.Context) error {
 		switch {
 		case ctx.Err() != nil:
 			return ctx.Err()
+		case lost(err):
+			wait = keepSoon
+			k.log.Debug("another server was first; taking what it made", "error", err)
+			err = nil
 		case err != nil:
 			wait = keepSoon
 			if !k.failing {
@@ -62,26 +68,59 @@ func (k *keeper) run(ctx context.Context) error {
 	}
 }
 
-// keep does what is due.
+// lost says whether somebody else, most likely another server, wrote first.
+func lost(err error) bool { return apierrors.IsConflict(err) || apierrors.IsAlreadyExists(err) }
+
+// keep does what is due. The API server is told whom to trust a round before
+// the certificate of a new authority is shown, unless there is no other.
 func (k *keeper) keep(ctx context.Context, now time.Time) error {
-	secret, err := k.secret(ctx, now)
+	config, err := k.client.AdmissionregistrationV1().MutatingWebhookConfigurations().Get(ctx, Configuration, metav1.GetOptions{})
+	if apierrors.IsNotFound(err) { // uninstalled, or not installed yet
+		config, err = nil, nil
+	}
+	if err != nil {
+		return err
+	}
+	secret, err := k.secret(ctx, trusted(config), now)
 	if err != nil {
 		return fmt.Errorf("secret %s: %w", Secret, err)
 	}
-	if pem := secret.Data[corev1.TLSCertKey]; !bytes.Equal(pem, k.cert) {
+	bundle := toTrust(secret.Data, now)
+	known := config == nil || bytes.Equal(trusted(config), bundle)
+	if pem := secret.Data[corev1.TLSCertKey]; !bytes.Equal(pem, k.cert) && (known || now.After(k.until)) {
 		c, _ := usable(secret.Data, k.namespace, now)
 		if c == nil {
 			return fmt.Errorf("secret %s: its certificate cannot be used", Secret)
 		}
 		k.use(c)
-		k.cert = pem
+		k.cert, k.until = pem, c.Leaf.NotAfter
 	}
-	return k.trust(ctx, secret.Data[keyAuthority])
+	if config == nil {
+		return nil
+	}
+	return k.trust(ctx, config, bundle)
+}
+
+// trusted is what the API server is told by every entry; nothing when they
+// differ.
+func trusted(c *registrationv1.MutatingWebhookConfiguration) (bundle []byte) {
+	if c == nil {
+		return nil
+	}
+	for i := range c.Webhooks {
+		switch b := c.Webhooks[i].ClientConfig.CABundle; {
+		case i == 0:
+			bundle = b
+		case !bytes.Equal(b, bundle):
+			return nil
+		}
+	}
+	return bundle
 }
 
 // secret gives the Secret with a certificate that lasts. Of two servers that
 // make one, the second gets a conflict and comes again.
-func (k *keeper) secret(ctx context.Context, now time.Time) (*corev1.Secret, error) {
+func (k *keeper) secret(ctx context.Context, trusted []byte, now time.Time) (*corev1.Secret, error) {
 	all := k.client.CoreV1().Secrets(k.namespace)
 	s, err := all.Get(ctx, Secret, metav1.GetOptions{})
 	missing := apierrors.IsNotFound(err)
@@ -97,7 +136,7 @@ func (k *keeper) secret(ctx context.Context, now time.Time) (*corev1.Secret, err
 	if !missing {
 		old = s.Data
 	}
-	data, err := issue(old, k.namespace, now)
+	data, err := issue(old, trusted, k.namespace, now)
 	if err != nil {
 		return nil, err
 	}
@@ -114,33 +153,25 @@ func (k *keeper) secret(ctx context.Context, now time.Time) (*corev1.Secret, err
 	}, metav1.CreateOptions{})
 }
 
-// trust puts the authority and the annotated namespaces into the configuration
-// where they are not there. One that is gone was uninstalled, or not installed
-// yet.
-func (k *keeper) trust(ctx context.Context, ca []byte) error {
-	all := k.client.AdmissionregistrationV1().MutatingWebhookConfigurations()
-	c, err := all.Get(ctx, Configuration, metav1.GetOptions{})
-	if apierrors.IsNotFound(err) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
+// trust puts the authorities and the annotated namespaces into the configuration
+// where they are not there.
+func (k *keeper) trust(ctx context.Context, c *registrationv1.MutatingWebhookConfiguration, bundle []byte) error {
 	var annotated []string
 	known := false
 	if k.annotated != nil {
 		annotated, known = k.annotated()
 	}
-	ops := changes(c.Webhooks, ca, annotated, known)
+	ops := changes(c.Webhooks, bundle, annotated, known)
 	if len(ops) == 0 {
 		return nil
 	}
-	// The version makes a patch fail that was made for other entries.
-	ops = append([]op{{"test", "/metadata/resourceVersion", c.ResourceVersion}}, ops...)
+	// With the version the patch is refused, as a conflict, for entries that it
+	// was not made for.
+	ops = append(ops, op{"replace", "/metadata/resourceVersion", c.ResourceVersion})
 	patch, err := json.Marshal(ops)
 	if err != nil {
 		return err
 	}
-	_, err = all.Patch(ctx, Configuration, types.JSONPatchType, patch, metav1.PatchOptions{})
+	_, err = k.client.AdmissionregistrationV1().MutatingWebhookConfigurations().Patch(ctx, Configuration, types.JSONPatchType, patch, metav1.PatchOptions{})
 	return err
 }

@@ -139,7 +139,7 @@ func TestReview(t *testing.T) {
 // TestCertificate goes through the lives of certificate and authority.
 func TestCertificate(t *testing.T) {
 	now := time.Now()
-	first, err := issue(nil, own, now)
+	first, err := issue(nil, nil, own, now)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -150,14 +150,14 @@ func TestCertificate(t *testing.T) {
 	if c, due := usable(first, own, later); c == nil || !due {
 		t.Error("a certificate is not renewed in time")
 	}
-	second, err := issue(first, own, later)
+	second, err := issue(first, nil, own, later)
 	if err != nil || !bytes.Equal(first[keyAuthority], second[keyAuthority]) || bytes.Equal(first[corev1.TLSCertKey], second[corev1.TLSCertKey]) {
 		t.Errorf("renewal changed the authority, or not the certificate: %v", err)
 	}
 	if c, _ := usable(second, "other", later); c != nil {
 		t.Error("a certificate for another name is used")
 	}
-	if third, err := issue(first, own, now.Add(authorityLife)); err != nil || bytes.Equal(first[keyAuthority], third[keyAuthority]) {
+	if third, err := issue(first, nil, own, now.Add(authorityLife)); err != nil || bytes.Equal(first[keyAuthority], third[keyAuthority]) {
 		t.Errorf("the authority was not replaced: %v", err)
 	}
 }
