@@ -103,11 +103,23 @@ func TestMeshedCounts(t *testing.T) {
 	endpoint := func(service, workload string, meshed bool) operator.Endpoint {
 		return operator.Endpoint{Namespace: "shop", Service: service, Workload: workload, Meshed: meshed}
 	}
-	rows := addMeshed(
-		[]store.ServiceStat{{Namespace: "shop", Name: "web", Instances: 2}, {Namespace: "shop", Name: "client", Instances: 1}},
-		[]operator.Endpoint{endpoint("web", "1", true), endpoint("web", "1", true), endpoint("web", "2", true), endpoint("web", "3", false)})
-	if rows[0].Meshed != "2/3" || rows[1].Meshed != "1/1" {
-		t.Errorf("%s and %s", rows[0].Meshed, rows[1].Meshed)
+	rows := addMeshed([]store.ServiceStat{
+		{Namespace: "shop", Name: "web", Instances: 2},
+		{Namespace: "shop", Name: "client", Instances: 2},
+		{Namespace: "shop", Name: "ended", Instances: 1},
+		{Namespace: "shop", Name: "just ended", Instances: 1, RPS: 2},
+	}, []operator.Endpoint{
+		endpoint("web", "1", true), endpoint("web", "1", true), endpoint("web", "2", true), endpoint("web", "3", false),
+	}, []operator.Proxy{
+		{Namespace: "shop", Title: "web", Connected: true}, {Namespace: "shop", Title: "client", Connected: true},
+		{Namespace: "shop", Title: "client"}, {Namespace: "shop", Title: "ended"},
+	})
+	var got []string
+	for _, r := range rows {
+		got = append(got, r.Name+" "+r.Meshed)
+	}
+	if want := []string{"web 2/3", "client 1/1", "just ended 0/0"}; !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
 	}
 }
 

@@ -97,7 +97,7 @@ func (a *app) socketPath() string {
 
 // machineSocket is that of the control plane that systemd runs; see
 // docs/operate/systemd.md. Only root can open it.
-const machineSocket = "/var/lib/leno/leno.sock"
+const machineSocket = "/run/leno/leno.sock"
 
 // ownSocket is that of this user's own control plane.
 func ownSocket() string { return filepath.Join(runtimeDir(), "leno.sock") }

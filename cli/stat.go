@@ -99,7 +99,11 @@ a Deployment, StatefulSet, DaemonSet or Job; elsewhere it is a service.`,
 				if err != nil {
 					return nil, nil, err
 				}
-				rows := addMeshed(g.Services, endpoints)
+				proxies, err := c.Proxies(ctx)
+				if err != nil {
+					return nil, nil, err
+				}
+				rows := addMeshed(g.Services, endpoints, proxies)
 				rows = slices.DeleteFunc(rows, func(s serviceRow) bool {
 					// A proxy that has just joined reports before it is named.
 					return s.Name == "" || !in.has(s.Namespace) || !chosen.title(s.Namespace, s.Name)
@@ -120,9 +124,10 @@ type serviceRow struct {
 	Meshed string `json:"meshed"` // "2/2"
 }
 
-// addMeshed counts the endpoints of each service. A client that offers
-// nothing has none, and counts by its proxies.
-func addMeshed(all []store.ServiceStat, endpoints []operator.Endpoint) []serviceRow {
+// addMeshed counts the endpoints of each service. One that offers nothing has
+// none, and counts by its proxies: a client, for example. Nothing is left of
+// one that has ended and was silent, until its series expire.
+func addMeshed(all []store.ServiceStat, endpoints []operator.Endpoint, proxies []operator.Proxy) []serviceRow {
 	instances := make(map[[2]string]map[string]bool) // by namespace and service: which is meshed
 	for _, e := range endpoints {
 		key := [2]string{e.Namespace, e.Service}
@@ -131,19 +136,28 @@ func addMeshed(all []store.ServiceStat, endpoints []operator.Endpoint) []service
 		}
 		instances[key][e.Workload+e.Addr.Addr().String()] = e.Meshed
 	}
-	rows := make([]serviceRow, len(all))
-	for i, s := range all {
+	connected := make(map[[2]string]int) // by namespace and title
+	for _, p := range proxies {
+		if p.Connected {
+			connected[[2]string{p.Namespace, p.Title}]++
+		}
+	}
+	rows := make([]serviceRow, 0, len(all))
+	for _, s := range all {
+		key := [2]string{s.Namespace, s.Name}
 		meshed, total := 0, 0
-		for _, is := range instances[[2]string{s.Namespace, s.Name}] {
+		for _, is := range instances[key] {
 			total++
 			if is {
 				meshed++
 			}
 		}
 		if total == 0 {
-			meshed, total = s.Instances, s.Instances
+			meshed, total = connected[key], connected[key]
 		}
-		rows[i] = serviceRow{s, fmt.Sprintf("%d/%d", meshed, total)}
+		if total > 0 || s.RPS > 0 {
+			rows = append(rows, serviceRow{s, fmt.Sprintf("%d/%d", meshed, total)})
+		}
 	}
 	return rows
 }
