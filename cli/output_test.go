@@ -111,8 +111,10 @@ func TestMeshedCounts(t *testing.T) {
 	}, []operator.Endpoint{
 		endpoint("web", "1", true), endpoint("web", "1", true), endpoint("web", "2", true), endpoint("web", "3", false),
 	}, []operator.Proxy{
-		{Namespace: "shop", Title: "web", Connected: true}, {Namespace: "shop", Title: "client", Connected: true},
-		{Namespace: "shop", Title: "client"}, {Namespace: "shop", Title: "ended"},
+		{Namespace: "shop", Title: "web", Connected: true},
+		{Namespace: "shop", Title: "client", Connected: true},
+		{Namespace: "shop", Title: "client"},
+		{Namespace: "shop", Title: "ended"},
 	})
 	var got []string
 	for _, r := range rows {
