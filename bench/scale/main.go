@@ -21,6 +21,7 @@ type options struct {
 	world
 	destinations int
 	changes      int
+	settle       time.Duration
 	watch        time.Duration
 	out          string
 
@@ -33,6 +34,7 @@ func main() {
 	flag.IntVar(&o.services, "services", 10, "`number` of services in each, with one proxy each")
 	flag.IntVar(&o.destinations, "destinations", 5, "`number` of services that each proxy calls; all call the first")
 	flag.IntVar(&o.changes, "changes", 50, "`number` of changes to the first service's EndpointSlice")
+	flag.DurationVar(&o.settle, "settle", 30*time.Second, "how `long` the control plane has after a start, of proxies or of traffic")
 	flag.DurationVar(&o.watch, "watch", 20*time.Second, "how `long` the idle control plane is watched")
 	flag.StringVar(&o.out, "o", "bench/results/scale.json", "`file` for the results")
 	flag.StringVar(&o.serve, "serve", "", "internal: be the control plane with this data `directory`")

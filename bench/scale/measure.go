@@ -27,7 +27,8 @@ type bench struct {
 	dir    string
 	api    *api
 	server *child.Process
-	at     string // where it listens
+	at     string          // where it listens
+	group  *errgroup.Group // of the proxies
 	up     chan struct{}
 	news   chan news
 	all    []*proxy
@@ -67,8 +68,9 @@ func measure(ctx context.Context, o options) error {
 func (b *bench) run(ctx context.Context, anchor []byte) error {
 	ctx, stop := context.WithCancel(ctx)
 	group, gctx := errgroup.WithContext(ctx)
-	err := b.proxies(gctx, group, anchor)
-	for _, phase := range []func(context.Context) error{b.idle, b.subscribed, b.changed} {
+	b.group = group
+	err := b.proxies(gctx, anchor)
+	for _, phase := range []func(context.Context) error{b.idle, b.subscribed, b.loaded, b.changed} {
 		if err == nil {
 			err = phase(gctx)
 		}
@@ -138,7 +140,7 @@ func (b *bench) anchor(ctx context.Context, data string) ([]byte, error) {
 }
 
 // proxies starts them all and waits until each has its inbound.
-func (b *bench) proxies(ctx context.Context, group *errgroup.Group, anchor []byte) error {
+func (b *bench) proxies(ctx context.Context, anchor []byte) error {
 	began := time.Now()
 	for n := range b.pods() {
 		p, err := newProxy(n, filepath.Join(b.dir, "pods", uid(n)), b.at, anchor, b.up, b.news)
@@ -146,7 +148,7 @@ func (b *bench) proxies(ctx context.Context, group *errgroup.Group, anchor []byt
 			return err
 		}
 		b.all = append(b.all, p)
-		group.Go(func() error { return p.run(ctx) })
+		b.group.Go(func() error { return p.run(ctx) })
 	}
 	if err := await(ctx, b.up, b.pods(), func(struct{}) bool { return true }); err != nil {
 		return fmt.Errorf("proxies that have a certificate and a stream: %w", err)
@@ -157,7 +159,7 @@ func (b *bench) proxies(ctx context.Context, group *errgroup.Group, anchor []byt
 
 // idle watches the control plane while the proxies only hold their streams.
 func (b *bench) idle(ctx context.Context) (err error) {
-	if err := pause(ctx, 10*time.Second); err != nil { // for what the start left behind
+	if err := pause(ctx, b.settle); err != nil { // for what the start left behind
 		return err
 	}
 	b.found.IdleCores, err = b.cores(func() error { return pause(ctx, b.watch) })
@@ -171,12 +173,8 @@ func (b *bench) idle(ctx context.Context) (err error) {
 // those after its own.
 func (b *bench) subscribed(ctx context.Context) error {
 	for n, p := range b.all {
-		wanted := map[int]bool{0: true}
-		for next := n + 1; len(wanted) < b.destinations; next++ {
-			wanted[next%b.pods()] = true
-		}
-		for service := range wanted {
-			p.client.Watch(mesh.Target{Host: b.host(service), Port: port})
+		for service := range b.wanted(n) {
+			p.client.Watch(b.target(service))
 		}
 	}
 	want := b.pods() * b.destinations
@@ -185,6 +183,26 @@ func (b *bench) subscribed(ctx context.Context) error {
 	}
 	b.found.Destinations = b.destinations
 	return nil
+}
+
+// wanted are the services that a proxy calls.
+func (b *bench) wanted(n int) map[int]bool {
+	all := map[int]bool{0: true}
+	for next := n + 1; len(all) < b.destinations; next++ {
+		all[next%b.pods()] = true
+	}
+	return all
+}
+
+func (b *bench) target(service int) mesh.Target {
+	return mesh.Target{Host: b.host(service), Port: port}
+}
+
+// loaded begins the traffic and lets the control plane take the first reports
+// of it.
+func (b *bench) loaded(ctx context.Context) error {
+	b.group.Go(func() error { return b.traffic(ctx) })
+	return pause(ctx, b.settle)
 }
 
 func (b *bench) host(service int) string {

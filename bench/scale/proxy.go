@@ -6,23 +6,27 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
 	"github.com/leno-mesh/leno/identity"
 	"github.com/leno-mesh/leno/mesh"
 	"github.com/leno-mesh/leno/proxy/subscribe"
+	"github.com/leno-mesh/leno/telemetry"
 )
 
 // proxy is a proxy as the control plane sees it: it gets a certificate of its
-// own and holds a stream. It carries no traffic and pushes no metrics.
+// own, holds a stream and pushes metrics. It carries no traffic.
 type proxy struct {
-	client *subscribe.Client
-	keeper *identity.Keeper
-	source *identity.Source
-	news   chan<- news
-	up     chan<- struct{}
-	began  bool // an inbound has come; owned by the client's deliveries
+	client  *subscribe.Client
+	keeper  *identity.Keeper
+	source  *identity.Source
+	metrics *telemetry.Registry
+	pusher  *telemetry.Pusher
+	news    chan<- news
+	up      chan<- struct{}
+	began   bool // an inbound has come; owned by the client's deliveries
 }
 
 // news is a destination that a proxy got.
@@ -45,10 +49,17 @@ func newProxy(n int, dir, server string, anchor []byte, up chan<- struct{}, to c
 		}
 	}
 	p := &proxy{source: identity.NewSource(), news: to, up: up}
+	p.metrics = telemetry.NewRegistry(telemetry.Config{Version: "scale"})
+	certificate := p.metrics.Certificate()
 	servers := []string{server}
 	var err error
 	if p.keeper, err = identity.NewKeeper(identity.KeeperConfig{
-		Source: p.source, Issue: subscribe.Authority{Servers: servers}.Issue, Mounted: &identity.Mounted{Dir: dir}, ALPN: []string{"h2"},
+		Source: p.source, Mounted: &identity.Mounted{Dir: dir}, ALPN: []string{"h2"},
+		Issue: func(ctx context.Context, r identity.Request) (identity.Answer, error) {
+			a, err := subscribe.Authority{Servers: servers}.Issue(ctx, r)
+			certificate.Renewed(time.Now()) // when it ends makes no difference here
+			return a, err
+		},
 	}); err != nil {
 		return nil, err
 	}
@@ -58,6 +69,7 @@ func newProxy(n int, dir, server string, anchor []byte, up chan<- struct{}, to c
 			return p.source.ClientTLS(identity.Expect{Identity: identity.ServerIdentity(trustDomain)}, "h2")
 		},
 	})
+	p.pusher = telemetry.NewPusher(telemetry.PusherConfig{Registry: p.metrics, Push: p.client.Push})
 	return p, nil
 }
 
@@ -67,6 +79,10 @@ func (p *proxy) run(ctx context.Context) error {
 	group.Go(func() error {
 		select {
 		case <-p.source.Ready():
+			group.Go(func() error {
+				_ = p.pusher.Run(ctx) // the end of ctx
+				return nil
+			})
 			return p.client.Run(ctx)
 		case <-ctx.Done():
 			return nil

@@ -51,6 +51,8 @@ func (s *Server) serveProxies(ctx context.Context) error {
 		HTTP2: &http.HTTP2Config{
 			MaxConcurrentStreams: 64, SendPingTimeout: 15 * time.Second, PingTimeout: 10 * time.Second,
 			MaxReceiveBufferPerConnection: 1 << 20, MaxReceiveBufferPerStream: 512 << 10,
+			// Few heads come on a connection, and their tables would stay with it.
+			MaxDecoderHeaderTableSize: 256, MaxEncoderHeaderTableSize: 256,
 		},
 		ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
 	}

@@ -294,6 +294,7 @@ func (s *Server) Run(ctx context.Context) error {
 	group.Go(func() error { return notCanceled(s.publisher.Run(gctx)) })
 	group.Go(func() error { return notCanceled(s.store.Run(gctx)) })
 	group.Go(func() error { return s.keepOwn(gctx) })
+	group.Go(func() error { return s.keepSmall(gctx) })
 	group.Go(func() error { return s.serveProxies(gctx) })
 	group.Go(func() error { return s.serveOperator(gctx) })
 	group.Go(func() error {

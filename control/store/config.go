@@ -71,7 +71,7 @@ const (
 	birthAge = 15 * time.Second
 	// samplesPerSecond is the rate of appending at which the tick begins to
 	// stretch.
-	samplesPerSecond = 20_000
+	samplesPerSecond = 5_000
 	// lookback is for how long a sample stands for its series when nothing
 	// follows it: only after a crash of the server is there no stale marker.
 	lookback = 30 * time.Second

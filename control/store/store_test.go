@@ -441,7 +441,7 @@ func TestProcesses(t *testing.T) {
 
 func TestTickStretches(t *testing.T) {
 	s := &Store{cfg: Config{}.withDefaults()}
-	for series, want := range map[int]time.Duration{0: time.Second, 20_000: time.Second, 60_000: 3 * time.Second, 1_000_000: 5 * time.Second} {
+	for series, want := range map[int]time.Duration{0: time.Second, 5_000: time.Second, 15_000: 3 * time.Second, 1_000_000: 5 * time.Second} {
 		s.series = series
 		if got := s.interval(); got != want {
 			t.Errorf("%d series: a tick of %v, want %v", series, got, want)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/leno-mesh/leno/footprint"
 	"github.com/leno-mesh/leno/telemetry"
 )
 
@@ -21,7 +22,7 @@ const (
 func (s *Sidecar) giveBack(ctx context.Context) error {
 	select {
 	case <-s.proxy.Ready():
-		trim()
+		footprint.Trim()
 	case <-ctx.Done():
 		return nil
 	}
@@ -36,7 +37,7 @@ func (s *Sidecar) giveBack(ctx context.Context) error {
 		case <-tick.C:
 		}
 		if r.look(telemetry.Usage()) {
-			trim()
+			footprint.Trim()
 		}
 	}
 }

@@ -1,4 +1,4 @@
-package sidecar
+package footprint
 
 import (
 	"bufio"
@@ -9,10 +9,10 @@ import (
 	"syscall"
 )
 
-// trim gives back what only the start needed: heap, and the pages of the
+// Trim gives back what only the start needed: heap, and the pages of the
 // program's own file, of which the kernel maps sixteen for each one touched.
 // What is still needed comes back from the page cache by itself.
-func trim() {
+func Trim() {
 	debug.FreeOSMemory()
 	exe, err := os.Readlink("/proc/self/exe")
 	if err != nil {

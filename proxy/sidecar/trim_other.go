@@ -1,7 +1,0 @@
-//go:build !linux
-
-package sidecar
-
-import "runtime/debug"
-
-func trim() { debug.FreeOSMemory() }
