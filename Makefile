@@ -22,6 +22,7 @@ ENVOY := $(CACHE)/envoy-$(ENVOY_VERSION)/envoy
 HEAVY   = $$(go list ./test/... | grep -v -e /test/abuse -e /test/conformance -e /test/kube)
 LIGHT   = $$(go list ./... | grep -v '/leno/test/')
 RACE   := go test -race -timeout=15m
+KUBE   := go test -race -timeout=30m
 
 # A second cluster beside the first: make cluster NAME=other NODES=2.
 NAME  := leno
@@ -58,6 +59,8 @@ test: lint ## all tests: lint, race detector, kernel, real software, fuzz
 	$(RACE) -p 2 $(LIGHT)
 	go test -run Alloc ./proxy/...
 	$(RACE) -p 1 $(HEAVY)
+	[ "$$(id -u)" != 0 ] || $(CLUSTER) build
+	$(KUBE) ./test/kube
 	tools/fuzz.sh 180 5
 
 abuse: ## honest clients among hostile ones, under a memory limit (needs root)
@@ -65,7 +68,7 @@ abuse: ## honest clients among hostile ones, under a memory limit (needs root)
 
 kubernetes: ## the tests on a real Kubernetes cluster (needs root)
 	$(CLUSTER) build
-	LENO_TEST_REQUIRE_ROOT=1 $(RACE) -count=1 ./test/kube
+	LENO_TEST_REQUIRE_ROOT=1 $(KUBE) -count=1 ./test/kube
 
 conformance: ## foreign judges alone: h2spec, grpc, curl, nghttp2, load, Node
 	@report=$$(mktemp); status=0; \

@@ -11,6 +11,7 @@ import (
 // TestDemo runs the shop as a person does who has just installed Leno, and
 // looks whether it is gone afterwards.
 func TestDemo(t *testing.T) {
+	t.Parallel()
 	c := withLeno(t)
 	out, complaint, code := cli(t, c, "demo", "--kubernetes", "--duration", "10s", "-o", "json")
 	if code != 0 {

@@ -69,6 +69,7 @@ spec:
 // for ever, and a proxy ends after its application. It also has those that last:
 // the pods of a StatefulSet have names of their own.
 func TestLives(t *testing.T) {
+	t.Parallel()
 	c := withLeno(t)
 	c.Software(t, "nginx")
 	c.Software(t, "tools")

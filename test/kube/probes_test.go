@@ -27,6 +27,7 @@ var stages = []string{"startup", "readiness", "liveness"}
 // application listens and in one where it does not. The kubelet's own counters
 // say what came of them.
 func TestProbes(t *testing.T) {
+	t.Parallel()
 	c := withLeno(t)
 	c.Fortio(t)
 	c.Software(t, "tools")
