@@ -3,12 +3,17 @@ package cli
 import (
 	"cmp"
 	"context"
+	"errors"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/leno-mesh/leno/control/operator"
 	"github.com/leno-mesh/leno/kube/check"
 	"github.com/leno-mesh/leno/kube/forward"
+	"github.com/leno-mesh/leno/kube/kubeconfig"
 )
 
 // checkWhat says where to look.
@@ -42,7 +47,7 @@ func (a *app) check(ctx context.Context, what *checkWhat) (checkReport, error) {
 		return newCheckReport(check.Pre(ctx, access, a.lenoNamespace())), nil
 	}
 	p := check.Params{Access: access, Namespace: a.lenoNamespace(), Version: a.version}
-	c := forward.Client(access, a.lenoNamespace())
+	c := forward.Client(access, a.lenoNamespace(), nil)
 	defer c.Close()
 	own, err := a.askChecks(ctx, c, what.wait)
 	if err != nil {
@@ -51,8 +56,7 @@ func (a *app) check(ctx context.Context, what *checkWhat) (checkReport, error) {
 	// A control plane that does not answer is among its own checks.
 	if st, err := c.Status(ctx); err == nil {
 		p.Server = &st
-		p.Proxies, err = c.Proxies(ctx)
-		if err != nil {
+		if p.Proxies, err = askServers(ctx, access, a.lenoNamespace()); err != nil {
 			return checkReport{}, err
 		}
 	}
@@ -63,4 +67,30 @@ func (a *app) check(ctx context.Context, what *checkWhat) (checkReport, error) {
 	all.Categories = append(all.Categories, own.Categories...)
 	all.Success = all.Success && own.Success
 	return all, nil
+}
+
+// askServers lists the proxies as the server sees each to which it is connected:
+// any other server knows only the pod. A server that went meanwhile has left its
+// proxies to the others.
+func askServers(ctx context.Context, access *kubeconfig.Access, namespace string) ([]operator.Proxy, error) {
+	servers, err := forward.Servers(ctx, access, namespace)
+	if err != nil {
+		return nil, err
+	}
+	by := make(map[string]operator.Proxy)
+	for _, pod := range servers {
+		c := forward.ClientOf(access, namespace, pod)
+		proxies, err := c.Proxies(ctx)
+		c.Close()
+		var silent *operator.UnreachableError
+		if err != nil && !errors.As(err, &silent) {
+			return nil, err
+		}
+		for _, x := range proxies {
+			if _, known := by[x.Workload]; !known || x.Connected {
+				by[x.Workload] = x
+			}
+		}
+	}
+	return slices.Collect(maps.Values(by)), nil
 }

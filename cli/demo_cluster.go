@@ -32,7 +32,7 @@ func (a *app) demoInCluster(ctx context.Context, o *demoOptions) (err error) {
 	if err != nil {
 		return err
 	}
-	s := &clusterStage{app: a, client: forward.Client(access, a.lenoNamespace())}
+	s := &clusterStage{app: a, client: forward.Client(access, a.lenoNamespace(), a.severalServers())}
 	defer s.client.Close()
 	if _, err := s.client.Status(ctx); err != nil {
 		return err

@@ -18,8 +18,10 @@ package cli
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"net"
 	"os"
+	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -99,7 +101,20 @@ func (a *app) client() *operator.Client {
 			Dial: func(context.Context) (net.Conn, error) { return nil, err },
 		})
 	}
-	return forward.Client(access, a.lenoNamespace())
+	return forward.Client(access, a.lenoNamespace(), a.severalServers())
+}
+
+// severalServers tells the user, once, that there are other servers, each of
+// which knows only the proxies that are connected to it.
+func (a *app) severalServers() func(pod string, of int) {
+	var once sync.Once
+	return func(pod string, of int) {
+		if of > 1 {
+			once.Do(func() {
+				fmt.Fprintf(a.Err, "%d servers run, and this is what %s knows: proxies of the others look disconnected, and what they counted is missing.\n", of, pod)
+			})
+		}
+	}
 }
 
 // localClient speaks with the control plane of --socket, $LENO_SOCKET or this

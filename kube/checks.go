@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	"github.com/leno-mesh/leno/control/operator"
 )
@@ -24,7 +25,7 @@ func (d *Door) Checks() []operator.Check {
 		if p.Kept {
 			severity, now = operator.SeverityWarning, "its earlier state stays in force"
 		}
-		say(severity, p.Object+" is understood", p.Message+"; "+now, "mend it with `kubectl edit`; it is taken as soon as it is right")
+		say(severity, p.Object+" is understood", p.Message+"; "+now, "it is taken as soon as it is right: "+edit(p.Object))
 	}
 	if _, lost := s.Lost[string(kindPolicy)]; !lost && slices.Contains(s.Missing, string(kindPolicy)) {
 		say(operator.SeverityWarning, "the cluster has AccessPolicies", "it does not have the kind, so everybody may call everything",
@@ -39,4 +40,14 @@ func (d *Door) Checks() []operator.Check {
 		say(operator.SeverityOK, "the cluster is watched, and every resource understood", "", "")
 	}
 	return all
+}
+
+// edit is how to open an object, "HTTPRoute shop/web" or "Node n1".
+func edit(object string) string {
+	kind, name, _ := strings.Cut(object, " ")
+	namespace, name, inOne := strings.Cut(name, "/")
+	if !inOne {
+		return "kubectl edit " + strings.ToLower(kind) + " " + namespace
+	}
+	return fmt.Sprintf("kubectl edit %s -n %s %s", strings.ToLower(kind), namespace, name)
 }

@@ -102,10 +102,13 @@ func (s *Server) checkProxies(r *report) {
 	r.category = "proxies"
 	connected := s.publisher.Proxies()
 	lost := len(s.catalog.View().Workloads()) - len(connected)
-	if lost > 0 {
+	switch {
+	case s.cfg.Prove != nil: // others may be connected to another server
+		r.ok(fmt.Sprintf("proxies are connected to this server (%d)", len(connected)))
+	case lost > 0:
 		r.say(operator.SeverityWarning, "every registered proxy is connected",
 			fmt.Sprintf("%d of them not", lost), "`leno proxies` lists them; is their host up, and this server reachable from it?")
-	} else {
+	default:
 		r.ok(fmt.Sprintf("every registered proxy is connected (%d)", len(connected)))
 	}
 	faults := 0
@@ -124,18 +127,22 @@ func (s *Server) checkProxy(r *report, p publish.ProxyStatus) (faults int) {
 		faults++
 		r.say(operator.SeverityWarning, or(p.Name, string(p.Workload))+": "+what, wrong, hint)
 	}
+	logs := "look at the proxy's log"
+	if s.cfg.Prove != nil {
+		logs = fmt.Sprintf("kubectl logs -n %s %s -c leno-proxy", p.Identity.Parts().Namespace, p.Name)
+	}
 	for resource, why := range p.Refused {
-		say("snapshots are taken", resource+" was refused: "+why, "are proxy and server within two releases of each other? see `leno proxies -o json`")
+		say("snapshots are taken", resource+" was refused: "+why, "are proxy and server within two releases of each other? see `leno proxies -o json`, and "+logs)
 	}
 	seen := p.Confirmed
 	if seen.IsZero() {
 		seen = p.Connected
 	}
 	if time.Since(seen) > staleAfter {
-		say("snapshot is agreed on", "not confirmed since "+seen.Format(time.RFC3339), "look at the proxy's log")
+		say("snapshot is agreed on", "not confirmed since "+seen.Format(time.RFC3339), logs)
 	}
 	if left := time.Until(p.CertificateUntil); left <= 0 {
-		say("certificate is valid", "it ended at "+p.CertificateUntil.Format(time.RFC3339), "look at the proxy's log: why does renewal fail?")
+		say("certificate is valid", "it ended at "+p.CertificateUntil.Format(time.RFC3339), "why does renewal fail? "+logs)
 	}
 	if p.ProxyVersion != "" && s.cfg.Version != "" && p.ProxyVersion != s.cfg.Version {
 		say("version is the server's", p.ProxyVersion+", the server is "+s.cfg.Version, "two releases of difference work; upgrade the older one")

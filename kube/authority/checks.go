@@ -29,7 +29,7 @@ func (a *Authority) Checks() []operator.Check {
 	all := []operator.Check{secrets, ends("issuer", m.by.Certificate, now, a.nextIssuer(m))}
 	for _, c := range m.anchors {
 		all = append(all, ends("trust anchor", c, now, fmt.Sprintf(
-			"put the next anchor beside it into Secret %s, and when every proxy has it an issuer of that anchor into %s", AnchorSecret, IssuerSecret)))
+			"put the next anchor beside it into Secret %s, and when every proxy has it an issuer of that anchor into %s: docs/operate/certificates.md has the commands", AnchorSecret, IssuerSecret)))
 	}
 	return all
 }

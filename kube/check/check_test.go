@@ -188,7 +188,7 @@ func TestBundles(t *testing.T) {
 	c := meshed(t)
 	c.bundles = []corev1.ConfigMap{{ObjectMeta: metav1.ObjectMeta{Namespace: "shop"}, Data: map[string]string{"bundle.pem": "x"}}}
 	r := &report{}
-	r.checkBundles(c)
+	r.checkBundles(c, "leno-system")
 	expect(t, r.checks, "error the trust bundle is in every namespace with proxies: ConfigMap leno-bundle is missing in other")
 }
 
@@ -213,11 +213,11 @@ func TestNetworkPolicies(t *testing.T) {
 			c.policies = read[networkingv1.NetworkPolicyList](t, "items: [{metadata: {name: p, namespace: shop}, spec: "+test.spec+"}]").Items
 			got := c.blocks(&c.pods[0])
 			if len(got) != len(test.want) {
-				t.Fatalf("got %q, want %q", got, test.want)
+				t.Fatalf("got %v, want %q", got, test.want)
 			}
 			for i := range got {
-				if !strings.Contains(got[i], test.want[i]) {
-					t.Errorf("got %q, want %q in it", got[i], test.want[i])
+				if !strings.Contains(got[i].why, test.want[i]) {
+					t.Errorf("got %v, want %q in it", got[i], test.want[i])
 				}
 			}
 		})
@@ -229,7 +229,19 @@ items:
 - {metadata: {name: mesh, namespace: shop}, spec: {podSelector: {}, policyTypes: [Ingress], ingress: [{ports: [{port: 4143}]}]}}
 `).Items
 	if got := c.blocks(&c.pods[0]); len(got) > 0 {
-		t.Errorf("policies add to each other, but got %q", got)
+		t.Errorf("policies add to each other, but got %v", got)
+	}
+}
+
+func TestConnected(t *testing.T) {
+	c := meshed(t)
+	for want, proxies := range map[string][]operator.Proxy{
+		"success proxies are connected to the control plane (1)":                                                                    {{Workload: "u1", Connected: true}},
+		"warning proxies are connected to the control plane: not connected, and running on what they know: shop/Deployment web (1)": {{Workload: "u1"}, {Workload: "u9", Connected: true}},
+	} {
+		r := &report{}
+		r.checkConnected(c, &Params{Server: &operator.Status{}, Proxies: proxies})
+		expect(t, r.checks, want)
 	}
 }
 

@@ -61,7 +61,8 @@ func Cluster(ctx context.Context, p Params) []operator.Check {
 	}
 	r.category = "pods"
 	r.checkPods(c)
-	r.checkBundles(c)
+	r.checkConnected(c, &p)
+	r.checkBundles(c, p.Namespace)
 	r.checkPolicies(c)
 	r.checkUDP(c)
 	return r.checks
@@ -79,7 +80,7 @@ func Namespace(ctx context.Context, p Params, namespace string) []operator.Check
 	r.checkOptedIn(c, namespace)
 	r.checkPods(c)
 	r.checkEach(c, &p)
-	r.checkBundles(c)
+	r.checkBundles(c, p.Namespace)
 	r.checkPolicies(c)
 	r.checkUDP(c)
 	return r.checks

@@ -74,11 +74,7 @@ func (r *report) checkPods(c *cluster) {
 	if len(uncaptured) == 0 && meshed > 0 {
 		r.ok("traffic is captured (%s ended well in %d pods)", initContainer, meshed)
 	}
-	hint := ""
-	if len(sick) > 0 {
-		hint = fmt.Sprintf("kubectl logs -n %s %s -c %s", sick[0].Namespace, sick[0].Name, proxyContainer)
-	}
-	r.list("proxies are ready", fmt.Sprintf("%d", meshed), sick, "not ready: ", hint)
+	r.list("proxies are ready", fmt.Sprintf("%d", meshed), sick, "not ready: ", logsOf(sick))
 }
 
 // list says ok when there are no bad pods, and warns with their owners.
@@ -162,17 +158,51 @@ func (r *report) checkEach(c *cluster, p *Params) {
 	}
 }
 
+// checkConnected looks for pods whose proxy runs and has no server.
+func (r *report) checkConnected(c *cluster, p *Params) {
+	if p.Server == nil {
+		return
+	}
+	connected := make(map[string]bool, len(p.Proxies))
+	for _, x := range p.Proxies {
+		if x.Connected {
+			connected[x.Workload] = true
+		}
+	}
+	var lost []corev1.Pod
+	for _, pod := range c.pods {
+		if Injected(&pod) && proxyReady(&pod) && !connected[string(pod.UID)] {
+			lost = append(lost, pod)
+		}
+	}
+	r.list("proxies are connected to the control plane", fmt.Sprintf("%d", len(connected)), lost, "not connected, and running on what they know: ", logsOf(lost))
+}
+
+// logsOf is how to see what the proxy of the first of some pods says.
+func logsOf(pods []corev1.Pod) string {
+	if len(pods) == 0 {
+		return ""
+	}
+	return fmt.Sprintf("kubectl logs -n %s %s -c %s", pods[0].Namespace, pods[0].Name, proxyContainer)
+}
+
 // staleAfter is how long after the last agreement a proxy's snapshot is called
 // old, as in the control plane's own checks.
 const staleAfter = 30 * time.Second
 
+// confirmed says whether a proxy and its server agreed lately.
+func confirmed(x *operator.Proxy) bool { return time.Since(lastSeen(x)) <= staleAfter }
+
+func lastSeen(x *operator.Proxy) time.Time {
+	if x.Confirmed.IsZero() {
+		return x.ConnectedSince
+	}
+	return x.Confirmed
+}
+
 func (r *report) checkProxy(pod *corev1.Pod, x operator.Proxy, version string) {
 	what := "proxy of " + pod.Name
-	logs := fmt.Sprintf("kubectl logs -n %s %s -c %s", pod.Namespace, pod.Name, proxyContainer)
-	seen := x.Confirmed
-	if seen.IsZero() {
-		seen = x.ConnectedSince
-	}
+	logs := logsOf([]corev1.Pod{*pod})
 	switch {
 	case x.Workload == "":
 		r.warn(what, "the control plane does not know it", logs)
@@ -180,8 +210,8 @@ func (r *report) checkProxy(pod *corev1.Pod, x operator.Proxy, version string) {
 		r.warn(what, "it is not connected, and runs on what it knows", logs)
 	case len(x.Refused) > 0:
 		r.warn(what, fmt.Sprintf("it refused %d snapshots", len(x.Refused)), "leno proxies -o json; "+logs)
-	case time.Since(seen) > staleAfter:
-		r.warn(what, "its snapshot was last confirmed at "+seen.UTC().Format(time.RFC3339), logs)
+	case !confirmed(&x):
+		r.warn(what, "its snapshot was last confirmed at "+lastSeen(&x).UTC().Format(time.RFC3339), logs)
 	case !x.CertificateEnd.IsZero() && time.Now().After(x.CertificateEnd):
 		r.fail(what, "its certificate ended at "+x.CertificateEnd.UTC().Format(time.RFC3339), logs)
 	case x.ProxyVersion != version:
@@ -193,7 +223,7 @@ func (r *report) checkProxy(pod *corev1.Pod, x operator.Proxy, version string) {
 
 // checkBundles looks for namespaces with meshed pods in which the trust bundle
 // is missing: their next pods cannot start.
-func (r *report) checkBundles(c *cluster) {
+func (r *report) checkBundles(c *cluster, own string) {
 	var meshed []corev1.Pod
 	for _, p := range c.pods {
 		if Injected(&p) {
@@ -209,7 +239,7 @@ func (r *report) checkBundles(c *cluster) {
 	switch {
 	case len(missing) > 0:
 		r.fail("the trust bundle is in every namespace with proxies", "ConfigMap "+bundleName+" is missing in "+joined(missing),
-			"the server writes it; kubectl logs -n LENO'S NAMESPACE deployment/"+serverName+" says why it did not")
+			fmt.Sprintf("the server writes it; why it did not: kubectl logs -n %s deployment/%s", own, serverName))
 	case len(all) > 0:
 		r.ok("the trust bundle is in every namespace with proxies (%d)", len(all))
 	}

@@ -1,7 +1,9 @@
 package check
 
 import (
+	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 
 	corev1 "k8s.io/api/core/v1"
@@ -23,7 +25,7 @@ const (
 // checkPolicies looks for network policies that were written for the
 // application's ports: between two proxies the port is the proxy's.
 func (r *report) checkPolicies(c *cluster) {
-	blocked := make(map[string][]corev1.Pod) // by what is missing, and in which policy
+	blocked := make(map[block][]corev1.Pod)
 	meshed := 0
 	for _, p := range c.pods {
 		if !Injected(&p) {
@@ -34,20 +36,29 @@ func (r *report) checkPolicies(c *cluster) {
 			blocked[why] = append(blocked[why], p)
 		}
 	}
-	for why, pods := range blocked {
-		r.warn("network policies let the mesh through", why+", which concerns "+joined(ByOwner(pods)),
-			fmt.Sprintf("kubectl edit networkpolicy -n %s, and add the port beside the application's", pods[0].Namespace))
+	for _, b := range slices.SortedFunc(maps.Keys(blocked), func(x, y block) int {
+		return cmp.Or(cmp.Compare(x.namespace, y.namespace), cmp.Compare(x.why, y.why))
+	}) {
+		r.warn("network policies let the mesh through", b.why+", which concerns "+joined(ByOwner(blocked[b])),
+			fmt.Sprintf("kubectl edit networkpolicy -n %s %s, and add TCP port %d beside those that are there", b.namespace, b.policy, b.port))
 	}
 	if len(blocked) == 0 && meshed > 0 {
 		r.ok("network policies let the mesh through (%d policies)", len(c.policies))
 	}
 }
 
+// block is something that policies keep from a proxy.
+type block struct {
+	namespace, policy string // one of those that would have to let it through
+	port              uint16
+	why               string
+}
+
 // blocks says which of the mesh's ports no policy of a pod lets through. As
 // Kubernetes has it, policies only add to each other, and a direction that no
 // policy is about is open.
-func (c *cluster) blocks(p *corev1.Pod) []string {
-	var out []string
+func (c *cluster) blocks(p *corev1.Pod) []block {
+	var out []block
 	for _, need := range []struct {
 		direction networkingv1.PolicyType
 		port      uint16
@@ -67,7 +78,8 @@ func (c *cluster) blocks(p *corev1.Pod) []string {
 			open = open || letsThrough(n, need.direction, need.port)
 		}
 		if len(names) > 0 && !open {
-			out = append(out, fmt.Sprintf(need.words, need.port, joined(names)))
+			slices.Sort(names)
+			out = append(out, block{p.Namespace, names[0], need.port, fmt.Sprintf(need.words, need.port, joined(names))})
 		}
 	}
 	return out

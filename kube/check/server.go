@@ -25,10 +25,16 @@ func (r *report) checkServer(c *cluster, p *Params) {
 	if c.server.Spec.Replicas != nil {
 		want = *c.server.Spec.Replicas
 	}
-	if has := c.server.Status.AvailableReplicas; has < want || want == 0 {
-		r.fail("the server's pods are ready", fmt.Sprintf("%d of %d", has, want),
-			fmt.Sprintf("kubectl describe pods -n %[1]s -l app.kubernetes.io/name=%[2]s; kubectl logs -n %[1]s deployment/%[2]s", p.Namespace, serverName))
-	} else {
+	st := c.server.Status
+	hint := fmt.Sprintf("kubectl describe pods -n %[1]s -l app.kubernetes.io/name=%[2]s; kubectl logs -n %[1]s -l app.kubernetes.io/name=%[2]s --prefix", p.Namespace, serverName)
+	switch {
+	case want == 0:
+		r.fail("the server's pods are ready", "it is scaled to none", fmt.Sprintf("kubectl scale -n %s deployment/%s --replicas=1", p.Namespace, serverName))
+	case st.AvailableReplicas < want:
+		r.fail("the server's pods are ready", fmt.Sprintf("%d of %d", st.AvailableReplicas, want), hint)
+	case st.UnavailableReplicas > 0:
+		r.warn("the server's pods are ready", fmt.Sprintf("%d are, and %d new ones are not: a rollout goes on, or is stuck", st.AvailableReplicas, st.UnavailableReplicas), hint)
+	default:
 		r.ok("the server's pods are ready (%d)", want)
 	}
 	for i := range c.namespaces {

@@ -29,22 +29,43 @@ const operatorPort = "4182"
 // serverSelector selects the server's pods.
 const serverSelector = "app.kubernetes.io/name=leno-server"
 
-// Client speaks with the control plane in a namespace of the cluster. Nothing
-// is opened yet.
-func Client(a *kubeconfig.Access, namespace string) *operator.Client {
-	return operator.NewClientOver(operator.Way{
-		Place: fmt.Sprintf("namespace %s of %s", namespace, a.Context),
-		Hint:  "is Leno installed there? see leno check, or install it with leno install",
-		Dial:  func(ctx context.Context) (net.Conn, error) { return dial(ctx, a, namespace) },
+// Client speaks with the control plane in a namespace of the cluster: with the
+// newest server where several run. Nothing is opened yet. Note, which may be nil,
+// is told of each connection which of how many servers it goes to.
+func Client(a *kubeconfig.Access, namespace string, note func(pod string, of int)) *operator.Client {
+	return client(a, namespace, func(ctx context.Context) (string, error) {
+		all, err := Servers(ctx, a, namespace)
+		if err != nil {
+			return "", err
+		}
+		if note != nil {
+			note(all[0], len(all))
+		}
+		return all[0], nil
 	})
 }
 
-// dial opens one connection to the operator's port of a server that is ready.
-func dial(ctx context.Context, a *kubeconfig.Access, namespace string) (net.Conn, error) {
-	pod, err := server(ctx, a, namespace)
-	if err != nil {
-		return nil, err
-	}
+// ClientOf speaks with one server, by the name of its pod.
+func ClientOf(a *kubeconfig.Access, namespace, pod string) *operator.Client {
+	return client(a, namespace, func(context.Context) (string, error) { return pod, nil })
+}
+
+func client(a *kubeconfig.Access, namespace string, choose func(context.Context) (string, error)) *operator.Client {
+	return operator.NewClientOver(operator.Way{
+		Place: fmt.Sprintf("namespace %s of %s", namespace, a.Context),
+		Hint:  "is Leno installed there? see leno check, or install it with leno install",
+		Dial: func(ctx context.Context) (net.Conn, error) {
+			pod, err := choose(ctx)
+			if err != nil {
+				return nil, err
+			}
+			return dial(ctx, a, namespace, pod)
+		},
+	})
+}
+
+// dial opens one connection to the operator's port of a server.
+func dial(ctx context.Context, a *kubeconfig.Access, namespace, pod string) (net.Conn, error) {
 	d, err := dialer(a, namespace, pod)
 	if err != nil {
 		return nil, fmt.Errorf("port-forward to %s: %w", pod, err)
@@ -78,20 +99,25 @@ func dial(ctx context.Context, a *kubeconfig.Access, namespace string) (net.Conn
 	}
 }
 
-// server picks a pod of the server: one that is ready, the newest of them.
-func server(ctx context.Context, a *kubeconfig.Access, namespace string) (string, error) {
+// Servers gives the pods of the server that are ready, at least one, the newest
+// first.
+func Servers(ctx context.Context, a *kubeconfig.Access, namespace string) ([]string, error) {
 	pods, err := a.Client.CoreV1().Pods(namespace).List(ctx, metav1.ListOptions{LabelSelector: serverSelector})
 	if err != nil {
-		return "", err
+		return nil, err
 	}
-	all := slices.DeleteFunc(pods.Items, func(p corev1.Pod) bool { return p.DeletionTimestamp != nil || !ready(&p) })
+	all := slices.DeleteFunc(slices.Clone(pods.Items), func(p corev1.Pod) bool { return p.DeletionTimestamp != nil || !ready(&p) })
 	if len(all) == 0 {
-		return "", fmt.Errorf("none of its %d pods of the server is ready (kubectl get pods -n %s)", len(pods.Items), namespace)
+		return nil, fmt.Errorf("none of its %d pods of the server is ready (kubectl get pods -n %s)", len(pods.Items), namespace)
 	}
-	newest := slices.MaxFunc(all, func(x, y corev1.Pod) int {
-		return cmp.Or(x.CreationTimestamp.Compare(y.CreationTimestamp.Time), cmp.Compare(x.Name, y.Name))
+	slices.SortFunc(all, func(x, y corev1.Pod) int {
+		return cmp.Or(y.CreationTimestamp.Compare(x.CreationTimestamp.Time), cmp.Compare(y.Name, x.Name))
 	})
-	return newest.Name, nil
+	names := make([]string, len(all))
+	for i := range all {
+		names[i] = all[i].Name
+	}
+	return names, nil
 }
 
 func ready(p *corev1.Pod) bool {
