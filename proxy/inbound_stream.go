@@ -15,7 +15,8 @@ import (
 	"github.com/leno-mesh/leno/telemetry"
 )
 
-const appConnectTimeout = 5 * time.Second
+// AppConnectTimeout bounds connecting to the workload's application.
+const AppConnectTimeout = 5 * time.Second
 
 // caller is who is at the other end of one link, or nobody known for a plain
 // connection.
@@ -175,7 +176,7 @@ func (i *inbound) multiplexed(ctx context.Context, c *flow.Conn, from *caller, p
 // opaque joins the stream with a connection to the application. The answer
 // goes out before any byte of the server.
 func (w *worker) opaque(ctx context.Context, from *caller, port *ownPort, where flow.Where) {
-	cctx, cancel := context.WithTimeout(ctx, appConnectTimeout)
+	cctx, cancel := context.WithTimeout(ctx, AppConnectTimeout)
 	w.caller.OnAbort(func(*mux.StreamError) { cancel() })
 	c, err := port.app.Dial(cctx)
 	cancel()

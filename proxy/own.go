@@ -111,7 +111,7 @@ func (s *ownState) port(n uint16) *ownPort {
 // a database that trusts 127.0.0.1 must not take the mesh for it, unless it
 // listens there.
 func dialApp(ctx context.Context, to netip.AddrPort) (net.Conn, error) {
-	d := net.Dialer{Timeout: appConnectTimeout, LocalAddr: &net.TCPAddr{IP: to.Addr().AsSlice()}}
+	d := net.Dialer{Timeout: AppConnectTimeout, LocalAddr: &net.TCPAddr{IP: to.Addr().AsSlice()}}
 	c, err := d.DialContext(ctx, "tcp", to.String())
 	if err != nil {
 		return nil, err

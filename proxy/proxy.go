@@ -84,6 +84,10 @@ type Config struct {
 	// PeerLinks and PeerStreams bound the links of one workload and the streams
 	// on them that are being served. 0 means no bound.
 	PeerLinks, PeerStreams int
+	// AppConns and AppQueue bound the HTTP/2 connections to one application,
+	// and the requests that wait for one. Defaults send.DefaultShared and
+	// send.DefaultQueued.
+	AppConns, AppQueue int
 	// WideBuffers bounds what connections have beyond their small buffers, in
 	// bytes. 0 means no bound.
 	WideBuffers int64
@@ -139,7 +143,9 @@ func New(cfg Config) (*Proxy, error) {
 	sessions := tls.NewLRUClientSessionCache(1024)
 	p.peers = send.NewPeers(send.PeersConfig{
 		Dial: dialPeer, Link: cfg.Link, Buffers: p.core.buffers,
-		HTTP: send.HTTPConfig{Limits: cfg.Limits, HTTP2: p.core.http2},
+		HTTP: send.HTTPConfig{
+			Limits: cfg.Limits, HTTP2: p.core.http2, MaxShared: cfg.AppConns, MaxQueued: cfg.AppQueue,
+		},
 		Handshake: func(ctx context.Context, c net.Conn, e mesh.Endpoint) (net.Conn, time.Time, error) {
 			t, peer, err := identify.Dialled(ctx, cfg.Identity, sessions, c, e)
 			return t, peer.Until, err
@@ -198,13 +204,18 @@ func (p *Proxy) buildInbound() {
 func (p *Proxy) appPool(port mesh.Port) *send.HTTP {
 	return send.NewHTTP(send.HTTPConfig{
 		App: true, Limits: p.cfg.Limits, Buffers: p.core.buffers, HTTP2: p.core.http2, Go: p.peers.Go,
+		MaxShared: p.cfg.AppConns, MaxQueued: p.cfg.AppQueue,
 		Dial: func(ctx context.Context) (net.Conn, error) { return dialApp(ctx, port.Target) },
 	})
 }
 
+// PeerConnectTimeout bounds connecting to another proxy, or to an unmeshed
+// endpoint.
+const PeerConnectTimeout = time.Second
+
 // dialPeer connects to another proxy, or to an unmeshed endpoint.
 func dialPeer(ctx context.Context, to netip.AddrPort) (net.Conn, error) {
-	d := net.Dialer{Timeout: time.Second}
+	d := net.Dialer{Timeout: PeerConnectTimeout}
 	c, err := d.DialContext(ctx, "tcp", to.String())
 	if err != nil {
 		return nil, err

@@ -8,8 +8,8 @@ import (
 	"github.com/leno-mesh/leno/proxy/send"
 )
 
-// maxStrangers bounds the unregistered ports for which connections are kept.
-const maxStrangers = 64
+// MaxStrangers bounds the unregistered ports for which connections are kept.
+const MaxStrangers = 64
 
 // strangers are ports of the workload that no snapshot names, and that links
 // or redirected traffic ask for. The zero value with a pool is ready.
@@ -61,7 +61,7 @@ func (s *strangers) get(to netip.AddrPort, others *mesh.Port) *ownPort {
 
 // makeRoom is called with mu held.
 func (s *strangers) makeRoom() {
-	if s.m != nil && len(s.m) < maxStrangers {
+	if s.m != nil && len(s.m) < MaxStrangers {
 		return
 	}
 	for _, p := range s.m {

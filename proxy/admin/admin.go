@@ -55,7 +55,7 @@ func New(cfg Config) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("listen for admin pages: %w; is another proxy running at this address?", err)
 	}
-	s := &Server{cfg: cfg, listener: l, probes: make(chan struct{}, maxProbes)}
+	s := &Server{cfg: cfg, listener: l, probes: make(chan struct{}, MaxProbes)}
 	mux := http.NewServeMux()
 	if cfg.Reach != nil {
 		mux.HandleFunc("GET /probe/tcp/{port}", s.probe)

@@ -93,10 +93,10 @@ func TestProbe(t *testing.T) {
 		do("GET", "/probe/tcp/"+bad, "", "", "want /probe/tcp/PORT", 400)
 	}
 	var all sync.WaitGroup
-	for range maxProbes {
+	for range MaxProbes {
 		all.Go(func() { do("GET", "/probe/tcp/81", "", "", "listens", 200) })
 	}
-	for range maxProbes {
+	for range MaxProbes {
 		<-begun
 	}
 	do("GET", "/probe/tcp/80", "", "", "too many probes", 503)

@@ -9,8 +9,8 @@ import (
 )
 
 const (
-	// maxProbes bounds the probes under way: anybody may ask.
-	maxProbes = 16
+	// MaxProbes bounds the probes under way: anybody may ask.
+	MaxProbes = 16
 	// probeTimeout ends one that nobody waits for any more: a kubelet's own
 	// limit is shorter as a rule.
 	probeTimeout = 10 * time.Second

@@ -8,6 +8,7 @@ import (
 
 	"github.com/leno-mesh/leno/proxy/http1"
 	"github.com/leno-mesh/leno/proxy/mux"
+	"github.com/leno-mesh/leno/proxy/send"
 )
 
 // Limits are the numbers of one proxy process.
@@ -35,6 +36,8 @@ type Limits struct {
 	Pings       int
 	Settings    int
 	IdleFrames  int
+	AppConns    int // of HTTP/2, to one application
+	AppQueue    int // requests that wait for one of these
 	Series      int // of metrics
 }
 
@@ -113,6 +116,7 @@ func (l *Limits) fixed() {
 	l.PeerLinks, l.LinkStreams = DefaultPeerLinks, mux.DefaultMaxStreams
 	l.HeadBytes, l.LineBytes, l.HeadFields = http1.DefaultHead, http1.DefaultLine, http1.DefaultFields
 	l.Resets, l.Pings, l.Settings, l.IdleFrames = mux.DefaultResets, mux.DefaultPings, mux.DefaultSettings, mux.DefaultIdle
+	l.AppConns, l.AppQueue = send.DefaultShared, send.DefaultQueued
 	l.Series = DefaultSeries
 }
 

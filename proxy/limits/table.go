@@ -5,6 +5,7 @@ import (
 
 	"github.com/leno-mesh/leno/proxy"
 	"github.com/leno-mesh/leno/proxy/accept"
+	"github.com/leno-mesh/leno/proxy/admin"
 	"github.com/leno-mesh/leno/proxy/flow"
 	"github.com/leno-mesh/leno/proxy/http1"
 	"github.com/leno-mesh/leno/proxy/http2"
@@ -47,6 +48,7 @@ const (
 	clients  = "client"
 	peers    = "peer's proxy"
 	anybody  = "anybody who can connect"
+	everyone = "client, application, " + peers
 	calm     = "ENHANCE_YOUR_CALM"
 	many     = 1 << 20
 	muchData = 1 << 30
@@ -55,7 +57,7 @@ const (
 // Table lists every limit of a proxy.
 func Table() []Row {
 	var all []Row
-	for _, part := range [][]Row{connections(), heads(), links(), rest()} {
+	for _, part := range [][]Row{connections(), heads(), links(), applications(), rest()} {
 		all = append(all, part...)
 	}
 	return all
@@ -98,7 +100,7 @@ func heads() []Row {
 	tooLarge := flow.HeaderTooLarge.String()
 	return []Row{
 		{
-			Name: "head-bytes", What: "bytes of a head; on links the decoded fields, each with 32 more", Who: "client, application, " + peers,
+			Name: "head-bytes", What: "bytes of a head; on links the decoded fields, each with 32 more", Who: everyone,
 			Past: "the message is refused", Code: tooLarge, Least: 1 << 10, Most: flow.MaxHead, field: func(l *Limits) *int { return &l.HeadBytes },
 		},
 		{
@@ -141,7 +143,7 @@ func links() []Row {
 			Code: overloaded, Least: 1, Most: many, field: func(l *Limits) *int { return &l.PeerLinks },
 		},
 		{
-			Name: "link-streams", What: "streams of one link", Who: peers, Past: "the stream is refused", Code: overloaded,
+			Name: "link-streams", What: "streams of one link, or of one client's HTTP/2 connection", Who: clients + ", " + peers, Past: "the stream is refused", Code: overloaded,
 			Least: 1, Most: many, field: func(l *Limits) *int { return &l.LinkStreams },
 		},
 		{
@@ -161,27 +163,70 @@ func links() []Row {
 			What: "seconds that a peer may keep a stream's window shut when streams or buffers are over three quarters used", Who: peers,
 			Number: seconds(mux.StallTime), Past: "the stream is reset", Code: calm,
 		},
-		flooding("resets", "RST_STREAM of a link in one second", func(l *Limits) *int { return &l.Resets }),
-		flooding("pings", "PING of a link in one second, beyond one for each DATA frame that the peer was sent", func(l *Limits) *int { return &l.Pings }),
-		flooding("settings", "SETTINGS of a link in one second", func(l *Limits) *int { return &l.Settings }),
-		flooding("idle-frames", "frames of a link in one second that have no effect: empty DATA, small WINDOW_UPDATE, unknown types", func(l *Limits) *int { return &l.IdleFrames }),
+		flooding("resets", "RST_STREAM of a connection of HTTP/2 in one second", func(l *Limits) *int { return &l.Resets }),
+		flooding("pings", "PING of one in one second, beyond one for each DATA frame that the peer was sent", func(l *Limits) *int { return &l.Pings }),
+		flooding("settings", "SETTINGS of one in one second", func(l *Limits) *int { return &l.Settings }),
+		flooding("idle-frames", "frames of one in one second that have no effect: empty DATA, small WINDOW_UPDATE, unknown types", func(l *Limits) *int { return &l.IdleFrames }),
 		ending("bytes of answers to control frames that the peer does not read", mux.MaxAnswers),
 		ending("CONTINUATION frames of one header block", frames.MaxContinuations),
 		ending("bytes of one header block as it travels", frames.MaxBlockBytes),
 		ending("entries of one SETTINGS frame", frames.MaxSettings),
 		{
-			What: "heads of one stream, 1xx answers included", Who: peers, Number: mux.MaxHeads,
+			What: "heads of one stream, 1xx answers included", Who: "application, " + peers, Number: mux.MaxHeads,
 			Past: "the stream is reset", Code: flow.BadResponse.String(),
 		},
 	}
 }
 
 func flooding(name, what string, field func(*Limits) *int) Row {
-	return Row{Name: name, What: what, Who: peers, Past: "the link is ended", Code: calm, Least: 1, Most: many, field: field}
+	return Row{Name: name, What: what, Who: everyone, Past: "the connection is ended", Code: calm, Least: 1, Most: many, field: field}
 }
 
 func ending(what string, n int) Row {
-	return Row{What: what, Who: peers, Number: n, Past: "the link is ended", Code: calm}
+	return Row{What: what, Who: everyone, Number: n, Past: "the connection is ended", Code: calm}
+}
+
+// applications are the limits of what a proxy does to applications, the
+// workload's own and those of unmeshed endpoints, for whoever asks.
+func applications() []Row {
+	overloaded, asker := flow.Overloaded.String(), clients+", "+peers
+	return []Row{
+		{
+			Name: "app-connections", What: "HTTP/2 connections to one application", Who: asker,
+			Past: "requests wait for a stream of those that stand", Code: overloaded, Least: 1, Most: 1024,
+			field: func(l *Limits) *int { return &l.AppConns },
+		},
+		{
+			Name: "app-queue", What: "requests that wait for such a stream", Who: asker, Past: "the request is refused",
+			Code: overloaded, Least: 1, Most: many, field: func(l *Limits) *int { return &l.AppQueue },
+		},
+		{
+			What: "seconds that one waits", Who: asker, Number: seconds(send.QueueTime), Past: "the request is refused", Code: overloaded,
+		},
+		{
+			What: "seconds until the first SETTINGS of a connection of HTTP/2", Who: "application", Number: seconds(send.SettleTime),
+			Past: "the requests that wait fail", Code: flow.AppBadResponse.String(),
+		},
+		{
+			What: "seconds to connect to the workload's application", Who: "application", Number: seconds(proxy.AppConnectTimeout),
+			Past: "the request fails", Code: flow.AppTimeout.String(),
+		},
+		{
+			What: "seconds to connect to a peer's proxy, or to what is not in the mesh", Who: peers, Number: seconds(proxy.PeerConnectTimeout),
+			Past: "another instance is tried, then the request fails", Code: flow.ConnectTimeout.String(),
+		},
+		{
+			What: "connections of HTTP/1 to one application that are kept without a request", Who: asker, Number: send.MaxIdleConns,
+			Past: "the one that came free is closed", Code: "–",
+		},
+		{
+			What: "seconds for which one is kept", Who: "application", Number: seconds(send.IdleTimeout), Past: "it is closed", Code: "–",
+		},
+		{
+			What: "ports of the workload that nothing names and requests ask for, with connections kept", Who: asker, Number: proxy.MaxStrangers,
+			Past: "the connections of all of them are closed that are idle", Code: "–",
+		},
+	}
 }
 
 func rest() []Row {
@@ -189,6 +234,9 @@ func rest() []Row {
 		{
 			Name: "series", What: "series of metrics; a histogram is one", Who: "client, " + peers,
 			Past: "new edges count on the edge `other`", Code: "–", Least: 100, Most: many, field: func(l *Limits) *int { return &l.Series },
+		},
+		{
+			What: "probes under way on the admin port", Who: anybody, Number: admin.MaxProbes, Past: "the probe gets 503", Code: "–",
 		},
 		{
 			What: "bytes of one message of the control plane", Who: "control plane", Number: wire.MaxMessage,

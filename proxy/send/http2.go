@@ -13,16 +13,16 @@ import (
 )
 
 const (
-	// MaxShared bounds the HTTP/2 connections to one application. A further one
-	// is opened when those that stand carry as many streams as the application
-	// allows.
-	MaxShared = 16
-	// MaxQueued bounds the requests that wait for one of them.
-	MaxQueued = 1024
-	// queueTime bounds how long one waits.
-	queueTime = 5 * time.Second
-	// settleTime bounds connecting and the application's first SETTINGS.
-	settleTime = 5 * time.Second
+	// DefaultShared bounds the HTTP/2 connections to one application. A further
+	// one is opened when those that stand carry as many streams as the
+	// application allows.
+	DefaultShared = 16
+	// DefaultQueued bounds the requests that wait for one of them.
+	DefaultQueued = 1024
+	// QueueTime bounds how long one waits.
+	QueueTime = 5 * time.Second
+	// SettleTime bounds connecting and the application's first SETTINGS.
+	SettleTime = 5 * time.Second
 )
 
 var (
@@ -85,7 +85,7 @@ func (s *shared) place(ctx context.Context) (*sharedConn, error) {
 		s.mu.Unlock()
 		return c, nil
 	}
-	if s.shut || len(s.queue) >= MaxQueued {
+	if s.shut || len(s.queue) >= s.http.MaxQueued {
 		defer s.mu.Unlock()
 		if s.shut {
 			return nil, flow.NotHanded(flow.Draining, errShut)
@@ -100,7 +100,7 @@ func (s *shared) place(ctx context.Context) (*sharedConn, error) {
 }
 
 func (s *shared) await(ctx context.Context, q *queued) (*sharedConn, error) {
-	late := time.NewTimer(queueTime)
+	late := time.NewTimer(QueueTime)
 	defer late.Stop()
 	err := flow.NotHanded(flow.Overloaded, errQueue)
 	select {
@@ -168,7 +168,7 @@ func (s *shared) give(c *sharedConn) {
 // dial opens one more connection, unless one is being opened or there are
 // enough. s.mu is held.
 func (s *shared) dial() {
-	if s.dialing || s.shut || s.standing() >= MaxShared {
+	if s.dialing || s.shut || s.standing() >= s.http.MaxShared {
 		return
 	}
 	s.dialing = s.http.Go(s.connect)
@@ -189,7 +189,7 @@ func (s *shared) standing() (n int) {
 
 // connect opens a connection and runs it to its end.
 func (s *shared) connect(ctx context.Context) {
-	dctx, cancel := context.WithTimeout(ctx, settleTime)
+	dctx, cancel := context.WithTimeout(ctx, SettleTime)
 	defer cancel()
 	raw, err := s.http.Dial(dctx)
 	if err != nil {
@@ -206,7 +206,7 @@ func (s *shared) run(ctx context.Context, raw net.Conn, dialed bool) {
 	c := &sharedConn{Conn: mux.NewClient(raw, s.http.HTTP2), pool: s}
 	ended := make(chan error, 1)
 	go func() { ended <- c.Run(ctx) }()
-	late := time.NewTimer(settleTime)
+	late := time.NewTimer(SettleTime)
 	select {
 	case <-c.Ready():
 		v, _ := c.PeerSetting(http2.SettingEnableConnectProtocol)
@@ -284,7 +284,7 @@ func (s *shared) trim() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, c := range s.open {
-		if c.held == 0 && c.Idle() > idleTimeout {
+		if c.held == 0 && c.Idle() > IdleTimeout {
 			c.Drain()
 		}
 	}

@@ -1,6 +1,7 @@
 package send
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net"
@@ -15,9 +16,11 @@ import (
 
 // Defaults of an HTTP pool.
 const (
-	connectTimeout = time.Second
-	maxIdleConns   = 64
-	idleTimeout    = 90 * time.Second
+	// MaxIdleConns bounds the connections of HTTP/1 that are kept without a
+	// request.
+	MaxIdleConns = 64
+	// IdleTimeout is for how long one is kept.
+	IdleTimeout = 90 * time.Second
 	// hot is how long a connection that was in use needs no look.
 	hot = time.Millisecond
 )
@@ -33,10 +36,14 @@ type HTTPConfig struct {
 	Buffers *flow.Buffers
 	// HTTP2 is how connections of HTTP/2 behave.
 	HTTP2 mux.Config
+	// MaxShared bounds these connections, and MaxQueued the requests that wait
+	// for one; 0 means DefaultShared and DefaultQueued.
+	MaxShared, MaxQueued int
 	// Go runs one of these, which outlives the request that needed it; false
 	// when there is an end to that.
 	Go func(run func(ctx context.Context)) bool
-	// MaxIdle bounds the connections kept without a request; 0 means 64.
+	// MaxIdle bounds the connections kept without a request; 0 means
+	// MaxIdleConns.
 	MaxIdle int
 }
 
@@ -54,9 +61,9 @@ type HTTP struct {
 
 // NewHTTP makes an empty pool.
 func NewHTTP(cfg HTTPConfig) *HTTP {
-	if cfg.MaxIdle == 0 {
-		cfg.MaxIdle = maxIdleConns
-	}
+	cfg.MaxShared = cmp.Or(cfg.MaxShared, DefaultShared)
+	cfg.MaxQueued = cmp.Or(cfg.MaxQueued, DefaultQueued)
+	cfg.MaxIdle = cmp.Or(cfg.MaxIdle, MaxIdleConns)
 	p := &HTTP{HTTPConfig: cfg}
 	p.shared.http = p
 	return p
@@ -137,7 +144,7 @@ func (p *HTTP) pop() *httpConn {
 func (p *HTTP) put(h *httpConn) {
 	h.conn.Shrink()
 	h.idleSince = time.Now()
-	until := h.idleSince.Add(idleTimeout)
+	until := h.idleSince.Add(IdleTimeout)
 	if h.idleUntil.IsZero() || h.idleUntil.After(until) {
 		h.idleUntil = until
 	}
