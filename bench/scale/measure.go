@@ -29,6 +29,7 @@ type bench struct {
 	server *child.Process
 	at     string          // where it listens
 	group  *errgroup.Group // of the proxies
+	ready  time.Time       // when all of them had a stream
 	up     chan struct{}
 	news   chan news
 	all    []*proxy
@@ -153,7 +154,8 @@ func (b *bench) proxies(ctx context.Context, anchor []byte) error {
 	if err := await(ctx, b.up, b.pods(), func(struct{}) bool { return true }); err != nil {
 		return fmt.Errorf("proxies that have a certificate and a stream: %w", err)
 	}
-	b.found.Proxies, b.found.StartSeconds = b.pods(), time.Since(began).Seconds()
+	b.ready = time.Now()
+	b.found.Proxies, b.found.StartSeconds = b.pods(), b.ready.Sub(began).Seconds()
 	return nil
 }
 
@@ -177,9 +179,9 @@ func (b *bench) subscribed(ctx context.Context) error {
 			p.client.Watch(b.target(service))
 		}
 	}
-	want := b.pods() * b.destinations
-	if err := await(ctx, b.news, want, func(n news) bool { return n.endpoints == 1 }); err != nil {
-		return fmt.Errorf("destinations that arrived: %w", err)
+	arrived := func(n news) bool { return n.endpoints == 1 }
+	if err := await(ctx, b.news, b.pods()*b.destinations, b.first(arrived)); err != nil {
+		return fmt.Errorf("destinations that arrived: %w%s", err, b.absent())
 	}
 	b.found.Destinations = b.destinations
 	return nil
@@ -221,8 +223,9 @@ func (b *bench) changed(ctx context.Context) error {
 			if err := b.api.change(b.slice(0, pods...)); err != nil {
 				return err
 			}
-			if err := await(ctx, b.news, b.pods(), func(n news) bool { return n.host == b.host(0) && n.endpoints == len(pods) }); err != nil {
-				return fmt.Errorf("proxies that heard of change %d: %w", i+1, err)
+			heard := func(n news) bool { return n.host == b.host(0) && n.endpoints == len(pods) }
+			if err := await(ctx, b.news, b.pods(), b.first(heard)); err != nil {
+				return fmt.Errorf("proxies that heard of change %d: %w%s", i+1, err, b.absent())
 			}
 			times = append(times, time.Since(began).Seconds()*1000)
 			if err := pause(ctx, time.Second-time.Since(began)); err != nil {
@@ -236,9 +239,37 @@ func (b *bench) changed(ctx context.Context) error {
 	}
 	slices.Sort(times)
 	b.found.Changes, b.found.BusyCores = b.changes, cores
+	for _, p := range b.all {
+		if st := p.client.Status(); !st.Connected || st.Since.After(b.ready) {
+			b.found.Reconnected++
+		}
+	}
 	b.found.ChangeP50, b.found.ChangeP99 = times[len(times)/2], times[len(times)*99/100]
 	b.found.BusyMB, err = memory(b.server.PID())
 	return err
+}
+
+// first counts what fits once for each proxy and destination: a proxy that
+// lost its stream is told again.
+func (b *bench) first(fits func(news) bool) func(news) bool {
+	seen := make(map[news]bool)
+	return func(n news) bool {
+		if !fits(n) || seen[n] {
+			return false
+		}
+		seen[n] = true
+		return true
+	}
+}
+
+// absent names a proxy that has no stream, and why.
+func (b *bench) absent() string {
+	for n, p := range b.all {
+		if st := p.client.Status(); !st.Connected {
+			return fmt.Sprintf("; proxy %d has had no stream since %s: %v", n, st.Since.Format(time.TimeOnly), st.LastError)
+		}
+	}
+	return ""
 }
 
 // await takes from a channel until so many values fit.

@@ -31,6 +31,7 @@ type proxy struct {
 
 // news is a destination that a proxy got.
 type news struct {
+	from      *proxy
 	host      string
 	endpoints int
 }
@@ -106,7 +107,7 @@ func (p *proxy) Destination(d *mesh.Destination) error {
 	for _, s := range d.Sets {
 		n += len(s.Endpoints)
 	}
-	p.news <- news{d.Target.Host, n}
+	p.news <- news{p, d.Target.Host, n}
 	return nil
 }
 

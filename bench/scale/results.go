@@ -25,6 +25,7 @@ type results struct {
 	Changes      int       `json:"changes"`
 	ChangeP50    float64   `json:"change_p50_ms"` // until the last proxy has it
 	ChangeP99    float64   `json:"change_p99_ms"`
+	Reconnected  int       `json:"reconnected"` // proxies that lost a stream: the machine was too busy
 	BusyMB       float64   `json:"rss_mb_busy"`
 	BusyCores    float64   `json:"cores_busy"` // with a change each second that all proxies hear of
 	Budgets      []verdict `json:"budgets"`
@@ -56,8 +57,8 @@ func (r *results) judge() {
 
 func (r *results) show(out io.Writer) {
 	fmt.Fprintf(out, "%d proxies with %d destinations each; all had a certificate and a stream after %.1f s.\n"+
-		"%d changes: p50 %.0f ms, p99 %.0f ms until the last proxy had it.\n\n",
-		r.Proxies, r.Destinations, r.StartSeconds, r.Changes, r.ChangeP50, r.ChangeP99)
+		"%d changes: p50 %.0f ms, p99 %.0f ms until the last proxy had it; %d proxies lost a stream meanwhile.\n\n",
+		r.Proxies, r.Destinations, r.StartSeconds, r.Changes, r.ChangeP50, r.ChangeP99, r.Reconnected)
 	w := tabwriter.NewWriter(out, 0, 0, 3, ' ', 0)
 	fmt.Fprintln(w, "CONTROL PLANE\tBUDGET\tMEASURED\t")
 	for _, v := range r.Budgets {

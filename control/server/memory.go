@@ -20,7 +20,7 @@ const (
 	lookEvery = 30 * time.Second
 	// outgrown is how many bytes more than were needed half a minute after the
 	// last time are worth giving memory back again.
-	outgrown = 16 << 20
+	outgrown = 8 << 20
 )
 
 // keepSmall gives memory back half a minute after the start, and again each

@@ -13,7 +13,7 @@ func TestGrowth(t *testing.T) {
 		looks []look
 	}{
 		{"a start", []look{{90, true}, {60, false}, {60, false}}},
-		{"proxies come", []look{{90, true}, {60, false}, {70, false}, {180, true}, {130, false}, {140, false}}},
+		{"proxies come", []look{{90, true}, {60, false}, {67, false}, {180, true}, {130, false}, {137, false}}},
 		{"proxies go and come", []look{{90, true}, {130, false}, {60, false}, {100, true}}},
 		{"all of it is needed", []look{{90, true}, {60, false}, {180, true}, {179, false}, {182, false}}},
 		{"the kernel does not say", []look{{0, true}, {0, false}, {0, false}}},
