@@ -23,7 +23,8 @@ func newProxiesCmd(a *app) *cobra.Command {
 		Short: "Show each proxy with its snapshot, certificate and memory",
 		Long: `Show each workload that joined. SNAPSHOT is the version that its proxy runs on;
 AGE is how long ago proxy and control plane last agreed on all of it. CERT_ENDS is
-how long its certificate is still good; it is renewed at 70 % of its life.`,
+how long its certificate is still good; it is renewed at 70 % of its life. ANCHORS,
+with -o wide, says whether it has the trust anchors of now.`,
 		RunE: func(cmd *cobra.Command, names []string) error {
 			c := a.client()
 			defer c.Close()
@@ -52,13 +53,13 @@ func proxyTable(all []operator.Proxy, wide bool) *table {
 		empty: "No proxy has joined. Make a join file with: leno token create",
 	}
 	if wide {
-		t.head = append(t.head, ">CPU", ">DESTINATIONS", "ADDRESS", "VERSION", "SERVICES", "WORKLOAD")
+		t.head = append(t.head, ">CPU", ">DESTINATIONS", "ANCHORS", "ADDRESS", "VERSION", "SERVICES", "WORKLOAD")
 	}
 	for _, p := range all {
 		row := []string{p.Name, p.Namespace, proxyState(p), p.Snapshot, age(p.Confirmed), until(p.CertificateEnd), memory(p.RSSBytes)}
 		if wide {
-			row = append(row, strconv.FormatFloat(p.CPUSeconds, 'f', 2, 64)+"s", strconv.Itoa(p.Destinations), p.Addr,
-				p.ProxyVersion, strings.Join(p.Services, ","), p.Workload)
+			row = append(row, strconv.FormatFloat(p.CPUSeconds, 'f', 2, 64)+"s", strconv.Itoa(p.Destinations), tick(p.Anchors),
+				p.Addr, p.ProxyVersion, strings.Join(p.Services, ","), p.Workload)
 		}
 		t.add(row...)
 	}

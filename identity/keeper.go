@@ -358,8 +358,20 @@ func (k *Keeper) pause(ctx context.Context, d time.Duration) bool {
 		case <-end.C:
 			return true
 		case <-k.cfg.Source.rooted:
+			k.keepAnchors()
 		case <-look:
 		}
+	}
+}
+
+// keepAnchors writes anchors down that came over the stream: a proxy that
+// starts again must know the control plane by them.
+func (k *Keeper) keepAnchors() {
+	if k.cfg.State == nil {
+		return
+	}
+	if err := k.cfg.State.SaveBundle(k.cfg.Source.Bundle()); err != nil {
+		k.cfg.Log.Error("trust anchors could not be kept; a restart will know those before them", "error", err)
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -276,6 +277,60 @@ func TestCrash(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestOtherAnchors changes the root as docs/operate/systemd.md says: known
+// beside the old one, then in front of it, then alone.
+func TestOtherAnchors(t *testing.T) {
+	dir := t.TempDir()
+	old := open(t, dir).Bundle().Anchors[0]
+	next, err := NewAnchor(td, time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	cert, key, err := next.PEM()
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(dir, anchorFile)
+	was, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	oldCert := was[bytes.Index(was, []byte("-----BEGIN CERTIFICATE")):]
+	raw := next.Certificate.Raw
+	for _, step := range []struct {
+		name  string
+		file  [][]byte
+		trust [][]byte // the first one signs
+	}{
+		{"known", [][]byte{was, cert}, [][]byte{old, raw}},
+		{"in front", [][]byte{key, cert, oldCert}, [][]byte{raw, old}},
+		{"alone", [][]byte{key, cert}, [][]byte{raw}},
+	} {
+		if err := os.WriteFile(path, bytes.Join(step.file, nil), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		d := open(t, dir)
+		if got := d.Bundle().Anchors; !slices.EqualFunc(got, step.trust, bytes.Equal) {
+			t.Errorf("%s: %d anchors, or others than wanted", step.name, len(got))
+		}
+		ca, _ := New(Config{Roots: d})
+		checkChain(t, issue(t, ca), DefaultLifetime)
+	}
+	foreign, err := NewAnchor("else.local", time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if cert, _, err = foreign.PEM(); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, bytes.Join([][]byte{was, cert}, nil), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := OpenDir(DirConfig{Path: dir, TrustDomain: td}); err == nil || !strings.Contains(err.Error(), "else.local") {
+		t.Errorf("an anchor of another trust domain: %v", err)
 	}
 }
 

@@ -33,8 +33,12 @@ type DirConfig struct {
 
 // Dir is Roots in a directory:
 //
-//	anchor.pem  the root's private key and certificate
+//	anchor.pem  the root's private key and certificate; behind them the
+//	            certificates of other roots that are trusted too
 //	issuer.pem  the issuer's private key and certificate
+//
+// With another root in front the next start makes another issuer: so roots are
+// changed, see docs/operate/systemd.md.
 //
 // Each file is written whole, key and certificate together, and the anchor
 // first. So a crash at any point leaves a directory from which the next start
@@ -42,6 +46,7 @@ type DirConfig struct {
 type Dir struct {
 	cfg    DirConfig
 	anchor Pair
+	others []*x509.Certificate // trusted beside the anchor
 	change signal
 
 	mu     sync.Mutex
@@ -70,9 +75,13 @@ func OpenDir(cfg DirConfig) (*Dir, error) {
 	return d, nil
 }
 
-// Bundle is the anchor.
+// Bundle is the anchor, and behind it the others.
 func (d *Dir) Bundle() mesh.Bundle {
-	return mesh.Bundle{TrustDomain: d.cfg.TrustDomain, Anchors: [][]byte{d.anchor.Certificate.Raw}}
+	b := mesh.Bundle{TrustDomain: d.cfg.TrustDomain, Anchors: [][]byte{d.anchor.Certificate.Raw}}
+	for _, c := range d.others {
+		b.Anchors = append(b.Anchors, c.Raw)
+	}
+	return b
 }
 
 // Issuer gives the issuer, and makes the next one when this one is past half
@@ -89,7 +98,7 @@ func (d *Dir) Issuer() (*Issuer, error) {
 }
 
 func (d *Dir) openAnchor() error {
-	p, err := readPair(filepath.Join(d.cfg.Path, anchorFile))
+	p, others, err := readPair(filepath.Join(d.cfg.Path, anchorFile))
 	if errors.Is(err, fs.ErrNotExist) {
 		// An issuer without its anchor is a lost anchor, not a first start: a
 		// new one would silently lock out every workload.
@@ -105,15 +114,21 @@ func (d *Dir) openAnchor() error {
 	if err != nil {
 		return err
 	}
-	if !namesDomain(p.Certificate, d.cfg.TrustDomain) {
-		return fmt.Errorf("the trust anchor in %s is of trust domain %v, not %s; a trust domain cannot be changed in place", d.cfg.Path, p.Certificate.URIs, d.cfg.TrustDomain)
+	for _, c := range append([]*x509.Certificate{p.Certificate}, others...) {
+		if !namesDomain(c, d.cfg.TrustDomain) {
+			return fmt.Errorf("the trust anchor %q in %s is of trust domain %v, not %s; a trust domain cannot be changed in place", c.Subject, d.cfg.Path, c.URIs, d.cfg.TrustDomain)
+		}
 	}
-	d.anchor = p
+	d.anchor, d.others = p, others
+	// Every proxy refuses a bundle that this refuses.
+	if err := identity.NewSource().SetBundle(d.Bundle()); err != nil {
+		return fmt.Errorf("%s: %w", filepath.Join(d.cfg.Path, anchorFile), err)
+	}
 	return nil
 }
 
 func (d *Dir) openIssuer() error {
-	p, err := readPair(filepath.Join(d.cfg.Path, issuerFile))
+	p, _, err := readPair(filepath.Join(d.cfg.Path, issuerFile))
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return d.newIssuer(time.Now())
@@ -144,37 +159,38 @@ func (d *Dir) newIssuer(now time.Time) error {
 // Changed is closed when a new issuer was made since the call.
 func (d *Dir) Changed() <-chan struct{} { return d.change.next() }
 
-func readPair(path string) (Pair, error) {
+// readPair gives the pair of a file, and the certificates behind it.
+func readPair(path string) (Pair, []*x509.Certificate, error) {
 	b, err := identity.ReadPrivateFile(path, maxFile)
 	if err != nil {
-		return Pair{}, err
+		return Pair{}, nil, err
 	}
-	p, err := parsePair(b)
+	p, others, err := parsePair(b)
 	if err != nil {
-		return Pair{}, fmt.Errorf("%s is damaged: %w; restore it from a backup", path, err)
+		return Pair{}, nil, fmt.Errorf("%s is damaged: %w; restore it from a backup", path, err)
 	}
-	return p, nil
+	return p, others, nil
 }
 
-func parsePair(b []byte) (Pair, error) {
-	keyBlock, rest := pem.Decode(b)
-	certBlock, _ := pem.Decode(rest)
-	if keyBlock == nil || certBlock == nil {
-		return Pair{}, errors.New("want a private key and a certificate in PEM form")
+func parsePair(b []byte) (Pair, []*x509.Certificate, error) {
+	fail := func(err error) (Pair, []*x509.Certificate, error) { return Pair{}, nil, err }
+	block, rest := pem.Decode(b)
+	if block == nil {
+		return fail(errors.New("want a private key and a certificate in PEM form"))
 	}
-	k, err := x509.ParsePKCS8PrivateKey(keyBlock.Bytes)
+	k, err := x509.ParsePKCS8PrivateKey(block.Bytes)
 	if err != nil {
-		return Pair{}, err
+		return fail(err)
 	}
-	cert, err := x509.ParseCertificate(certBlock.Bytes)
+	certs, err := ParseCertificates(rest)
 	if err != nil {
-		return Pair{}, err
+		return fail(err)
 	}
 	key, ok := k.(*ecdsa.PrivateKey)
-	if !ok || !key.PublicKey.Equal(cert.PublicKey) {
-		return Pair{}, errors.New("key and certificate do not belong together")
+	if !ok || !key.PublicKey.Equal(certs[0].PublicKey) {
+		return fail(errors.New("key and certificate do not belong together"))
 	}
-	return Pair{Key: key, Certificate: cert}, nil
+	return Pair{Key: key, Certificate: certs[0]}, certs[1:], nil
 }
 
 func writePair(path string, p Pair) error {

@@ -61,9 +61,11 @@ type Proxy struct {
 	ProxyVersion   string            `json:"proxy_version,omitempty"`
 	// Snapshot is the newest version the proxy has seen, Confirmed when it
 	// last agreed with the server on everything it holds.
-	Snapshot       string            `json:"snapshot,omitempty"`
-	Confirmed      time.Time         `json:"confirmed,omitzero"`
-	Destinations   int               `json:"destinations"`
+	Snapshot     string    `json:"snapshot,omitempty"`
+	Confirmed    time.Time `json:"confirmed,omitzero"`
+	Destinations int       `json:"destinations"`
+	// Anchors says that the proxy has the trust anchors of now.
+	Anchors        bool              `json:"anchors"`
 	Refused        map[string]string `json:"refused,omitempty"`
 	CertificateEnd time.Time         `json:"certificate_end,omitzero"`
 	RSSBytes       uint64            `json:"rss_bytes"`

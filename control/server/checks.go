@@ -83,7 +83,7 @@ func (s *Server) checkCertificates(r *report) {
 			name = "issuer"
 		}
 		if i == len(chain)-1 && c.IsCA {
-			name, hint = "trust anchor", "make a new data directory and join every workload again; live rotation comes in a later release"
+			name, hint = "trust anchor", "bring in another one: see docs/operate/systemd.md"
 		}
 		life, left := c.NotAfter.Sub(c.NotBefore), time.Until(c.NotAfter)
 		what := fmt.Sprintf("%s ends at %s", name, c.NotAfter.Format(time.RFC3339))
@@ -133,6 +133,9 @@ func (s *Server) checkProxy(r *report, p publish.ProxyStatus) (faults int) {
 	}
 	for resource, why := range p.Refused {
 		say("snapshots are taken", resource+" was refused: "+why, "are proxy and server within two releases of each other? see `leno proxies -o json`, and "+logs)
+	}
+	if p.Bundle != s.publisher.BundleHash() && time.Since(p.Connected) > staleAfter {
+		say("trust anchors are those of now", "it still has others", "look at the proxy's log")
 	}
 	seen := p.Confirmed
 	if seen.IsZero() {

@@ -123,6 +123,7 @@ func (s *Server) listProxies(*http.Request) (any, error) {
 		p := describe(ix, w)
 		if st, ok := streams[w.ID]; ok {
 			addStream(&p, st)
+			p.Anchors = st.Bundle == s.publisher.BundleHash()
 		}
 		out = append(out, p)
 	}

@@ -53,7 +53,7 @@ func NewMesh(t testing.TB, cfg MeshConfig) *Mesh {
 		t.Fatal(err)
 	}
 	m.args = []string{
-		Binary(t, "leno"), "server", "--data-dir", filepath.Join(dir, "data"), "--socket", m.socket(),
+		Binary(t, "leno"), "server", "--data-dir", m.Data(), "--socket", m.socket(),
 		"--listen", m.Address().String(), "--config-dir", m.Config,
 	}
 	if cfg.Life > 0 {
@@ -65,6 +65,9 @@ func NewMesh(t testing.TB, cfg MeshConfig) *Mesh {
 }
 
 func (m *Mesh) socket() string { return filepath.Join(m.dir, "leno.sock") }
+
+// Data is the control plane's data directory.
+func (m *Mesh) Data() string { return filepath.Join(m.dir, "data") }
 
 // Address is where proxies reach the control plane.
 func (m *Mesh) Address() netip.AddrPort { return m.at.At(serverPort) }
@@ -83,6 +86,15 @@ func (m *Mesh) StartServer() {
 		_, err := c.Status(ctx)
 		return err
 	})
+}
+
+// RestartServer ends the control plane as systemd does, and starts it again.
+func (m *Mesh) RestartServer() {
+	m.t.Helper()
+	if err := Drain(m.server); err != nil {
+		m.t.Fatalf("the control plane ended with %v: %s", err, m.server.Output())
+	}
+	m.StartServer()
 }
 
 // KillServer ends the control plane with SIGKILL.
