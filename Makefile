@@ -18,11 +18,12 @@ ENVOY := $(CACHE)/envoy-$(ENVOY_VERSION)/envoy
 
 # Tests that start real servers and networks run one package at a time: two
 # cores are soon full, and a starved database is a slow one.
-# Those that take long, or much of the machine, have targets of their own.
-HEAVY   = $$(go list ./test/... | grep -v -e /test/abuse -e /test/conformance -e /test/kube)
+# The cluster must be built first, and the hostile clients want the machine to
+# themselves: both have targets of their own.
+HEAVY   = $$(go list ./test/... | grep -v -e /test/abuse -e /test/kube)
 LIGHT   = $$(go list ./... | grep -v '/leno/test/')
 RACE   := go test -race -timeout=15m
-KUBE   := go test -race -timeout=30m
+LONG   := go test -race -timeout=30m
 
 # A second cluster beside the first: make cluster NAME=other NODES=2.
 NAME  := leno
@@ -55,12 +56,12 @@ check: $(LINT) ## the developer's loop: format, vet, fast lints, short tests
 	$(LINT) run --fast-only
 	go test -short -timeout=2m $(LIGHT)
 
-test: lint ## all tests: lint, race detector, kernel, real software, fuzz
+test: lint ## all tests: lint, race detector, kernel, real software, judges, Kubernetes, fuzz
 	$(RACE) -p 2 $(LIGHT)
 	go test -run Alloc ./proxy/...
-	$(RACE) -p 1 $(HEAVY)
+	$(LONG) -p 1 $(HEAVY)
 	[ "$$(id -u)" != 0 ] || $(CLUSTER) build
-	$(KUBE) ./test/kube
+	$(LONG) ./test/kube
 	tools/fuzz.sh 180 5
 
 abuse: ## honest clients among hostile ones, under a memory limit (needs root)
@@ -68,11 +69,11 @@ abuse: ## honest clients among hostile ones, under a memory limit (needs root)
 
 kubernetes: ## the tests on a real Kubernetes cluster (needs root)
 	$(CLUSTER) build
-	LENO_TEST_REQUIRE_ROOT=1 $(KUBE) -count=1 ./test/kube
+	LENO_TEST_REQUIRE_ROOT=1 $(LONG) -count=1 ./test/kube
 
 conformance: ## foreign judges alone: h2spec, grpc, curl, nghttp2, load, Node
 	@report=$$(mktemp); status=0; \
-	LENO_CONFORMANCE=$$report go test -count=1 -timeout=20m ./test/conformance || status=$$?; \
+	LENO_CONFORMANCE=$$report $(LONG) -count=1 ./test/conformance || status=$$?; \
 	cat $$report; rm -f $$report; exit $$status
 
 lint: $(LINT) ## format, vet and all lints

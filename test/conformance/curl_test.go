@@ -64,7 +64,7 @@ func judgeCurl(t *testing.T, c *court) {
 	fileSum := sparse(t, file, fileSize)
 	partSum := sparse(t, part, partSize)
 	for _, k := range curlCases(file, part) {
-		args := append([]string{curl, "-sS", "--max-time", "120"}, k.args...)
+		args := append([]string{curl, "-sS", "--max-time", "600"}, k.args...)
 		args[len(args)-1] = c.url(args[len(args)-1])
 		out, err := c.exec(t, args...)
 		want := strings.NewReplacer("FILESUM", fileSum, "PARTSUM", partSum).Replace(k.want)

@@ -48,7 +48,7 @@ func serveEcho(t *testing.T, at harness.Place, port uint16) func(*testing.T) {
 // judgeWebSocket has messages of every length that the framing treats in its
 // own way echoed, one by one and many at once, and looks at pings and closes.
 func judgeWebSocket(t *testing.T, c *court) {
-	ctx, cancel := context.WithTimeout(t.Context(), harness.Ceiling)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*harness.Ceiling)
 	defer cancel()
 	for name, mode := range map[string]websocket.CompressionMode{
 		"plain": websocket.CompressionDisabled, "compressed": websocket.CompressionContextTakeover,
