@@ -7,24 +7,29 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/leno-mesh/leno/control/server"
 	"github.com/leno-mesh/leno/proxy/flow"
 	"github.com/leno-mesh/leno/proxy/limits"
 )
 
 const limitsPage = "docs/limits.md"
 
-// TestLimitsPage holds the page against the one table in the code.
+// TestLimitsPage holds the page against the tables in the code.
 func TestLimitsPage(t *testing.T) {
 	got, err := os.ReadFile(limitsPage)
 	if err != nil {
 		t.Fatal(err)
 	}
-	before, rest, ok1 := strings.Cut(string(got), tableBegin)
-	_, after, ok2 := strings.Cut(rest, tableEnd)
-	if !ok1 || !ok2 {
-		t.Fatalf("%s has no table between %q and %q", limitsPage, tableBegin, tableEnd)
+	want := string(got)
+	for place, table := range map[string]string{"proxy/limits": limitsText(), "control/server": serverLimitsText()} {
+		begin := fmt.Sprintf(tableBegin, place)
+		before, rest, ok1 := strings.Cut(want, begin)
+		_, after, ok2 := strings.Cut(rest, tableEnd)
+		if !ok1 || !ok2 {
+			t.Fatalf("%s has no table between %q and %q", limitsPage, begin, tableEnd)
+		}
+		want = before + begin + table + tableEnd + after
 	}
-	want := before + tableBegin + limitsText() + tableEnd + after
 	if *update {
 		if err := os.WriteFile(limitsPage, []byte(want), 0o644); err != nil {
 			t.Fatal(err)
@@ -32,12 +37,12 @@ func TestLimitsPage(t *testing.T) {
 		return
 	}
 	if string(got) != want {
-		t.Errorf("%s differs from the table in proxy/limits; write it anew with: go test -run TestLimitsPage . -update", limitsPage)
+		t.Errorf("%s differs from the tables in the code; write it anew with: go test -run TestLimitsPage . -update", limitsPage)
 	}
 }
 
 const (
-	tableBegin = "<!-- Written by \"go test -run TestLimitsPage . -update\" from the table in proxy/limits. -->\n"
+	tableBegin = "<!-- Written by \"go test -run TestLimitsPage . -update\" from the table in %s. -->\n"
 	tableEnd   = "<!-- End of the table. -->\n"
 )
 
@@ -53,14 +58,27 @@ func limitsText() string {
 		if r.Computed {
 			number += fmt.Sprintf(" at 256 MiB, %d at 48 MiB", small.Value(r))
 		}
-		code := r.Code
-		if code != "–" {
-			code = "`" + code + "`"
-		}
-		fmt.Fprintf(&b, "| %s | %s | %s | %s | %s | %s |\n", name, r.What, r.Who, number, r.Past, code)
+		fmt.Fprintf(&b, "| %s | %s | %s | %s | %s | %s |\n", name, r.What, r.Who, number, r.Past, quoted(r.Code))
 	}
 	b.WriteString("\n")
 	return b.String()
+}
+
+func serverLimitsText() string {
+	var b strings.Builder
+	b.WriteString("\n| what | who spends it | number | past it | code |\n|---|---|---|---|---|\n")
+	for _, r := range server.Limits() {
+		fmt.Fprintf(&b, "| %s | %s | %d | %s | %s |\n", r.What, r.Who, r.Number, r.Past, quoted(r.Code))
+	}
+	b.WriteString("\n")
+	return b.String()
+}
+
+func quoted(code string) string {
+	if code == "–" {
+		return code
+	}
+	return "`" + code + "`"
 }
 
 // TestLimits looks at the table itself.

@@ -30,7 +30,8 @@ const (
 	// are behind ours; short-lived certificates begin a tenth of their life
 	// before now.
 	maxBackdate = 5 * time.Minute
-	maxCSR      = 16 << 10
+	// MaxCSR bounds a certificate request, in bytes.
+	MaxCSR = 16 << 10
 )
 
 // Issuer signs leaves.
@@ -152,8 +153,8 @@ func (ca *CA) Issue(csr []byte, who Subject) ([][]byte, error) {
 // ReadCSR checks a request's signature, so that its sender holds the key, and
 // gives the key. Only ECDSA P-256 is taken.
 func ReadCSR(der []byte) (*ecdsa.PublicKey, error) {
-	if len(der) > maxCSR {
-		return nil, fmt.Errorf("certificate request of %d bytes; at most %d", len(der), maxCSR)
+	if len(der) > MaxCSR {
+		return nil, fmt.Errorf("certificate request of %d bytes; at most %d", len(der), MaxCSR)
 	}
 	csr, err := x509.ParseCertificateRequest(der)
 	if err != nil {

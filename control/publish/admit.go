@@ -16,8 +16,8 @@ import (
 	"github.com/leno-mesh/leno/wire/gen"
 )
 
-// helloTimeout bounds the wait for the first message.
-const helloTimeout = 10 * time.Second
+// HelloTimeout bounds the wait for the first message.
+const HelloTimeout = 10 * time.Second
 
 type stream = *connect.BidiStream[gen.ProxyMessage, gen.ServerMessage]
 
@@ -39,7 +39,7 @@ func (p *Publisher) serve(ctx context.Context, b stream) error {
 		return connect.NewError(connect.CodeInternal, errors.New("served without Publisher.Handler"))
 	}
 	s := newSession(p, peer, b, control)
-	_ = control.SetReadDeadline(time.Now().Add(helloTimeout))
+	_ = control.SetReadDeadline(time.Now().Add(HelloTimeout))
 	r, err := s.hello()
 	if err != nil {
 		return err

@@ -28,9 +28,14 @@ import (
 
 // Limits of what a proxy may send.
 const (
-	maxIssue  = 256 << 10
-	maxPush   = 4 << 20
-	maxHead   = 32 << 10
+	maxIssue = 256 << 10
+	maxPush  = 4 << 20
+	maxHead  = 32 << 10
+	headTime = 10 * time.Second
+	// One proxy needs a stream, and a call now and then.
+	maxStreams = 64
+	connWindow = 1 << 20 // bytes received on one connection that nobody took
+
 	stopGrace = 3 * time.Second
 )
 
@@ -47,10 +52,10 @@ func (s *Server) serveProxies(ctx context.Context) error {
 		Handler: publish.Authenticate(mux), Protocols: &protocols, MaxHeaderBytes: maxHead,
 		// Streams have no read or write time-out; their own pings find out
 		// whether the other end lives.
-		ReadHeaderTimeout: 10 * time.Second,
+		ReadHeaderTimeout: headTime,
 		HTTP2: &http.HTTP2Config{
-			MaxConcurrentStreams: 64, SendPingTimeout: 15 * time.Second, PingTimeout: 10 * time.Second,
-			MaxReceiveBufferPerConnection: 1 << 20, MaxReceiveBufferPerStream: 512 << 10,
+			MaxConcurrentStreams: maxStreams, SendPingTimeout: 15 * time.Second, PingTimeout: 10 * time.Second,
+			MaxReceiveBufferPerConnection: connWindow, MaxReceiveBufferPerStream: 512 << 10,
 			// Few heads come on a connection, and their tables would stay with it.
 			MaxDecoderHeaderTableSize: 256, MaxEncoderHeaderTableSize: 256,
 		},

@@ -77,6 +77,9 @@ const (
 	lookback = 30 * time.Second
 )
 
+// Defaults are the numbers of a store whose Config names none.
+func Defaults() Config { return Config{}.withDefaults() }
+
 func (c Config) withDefaults() Config {
 	or(&c.Retention, 6*time.Hour)
 	or(&c.MaxBytes, 1<<30)
