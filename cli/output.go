@@ -43,6 +43,9 @@ func (v *view) flags(cmd *cobra.Command) {
 
 // show calls get and prints what it gives, once or every second.
 func (v *view) show(ctx context.Context, out io.Writer, get func(context.Context) (any, *table, error)) error {
+	if err := v.known(); err != nil {
+		return err
+	}
 	for {
 		value, t, err := get(ctx)
 		if err != nil {
@@ -62,15 +65,21 @@ func (v *view) show(ctx context.Context, out io.Writer, get func(context.Context
 	}
 }
 
-// print prints a listing once.
-func (v *view) print(out io.Writer, value any, t *table) error {
+// known is an error when there is no such format.
+func (v *view) known() error {
 	switch v.format {
-	case "table", "wide":
-		return t.write(out)
-	case "json":
-		return printJSON(out, value)
+	case "table", "wide", "json":
+		return nil
 	}
 	return &ExitError{Code: 2, Text: fmt.Sprintf("-o %q is not known; want table, wide or json", v.format)}
+}
+
+// print prints a listing once.
+func (v *view) print(out io.Writer, value any, t *table) error {
+	if v.format == "json" {
+		return printJSON(out, value)
+	}
+	return t.write(out)
 }
 
 func (v *view) wide() bool { return v.format == "wide" }

@@ -10,6 +10,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/spf13/cobra"
 )
@@ -58,11 +59,28 @@ func Main(ctx context.Context, s Streams, version string, args []string) int {
 	return code
 }
 
+// noCommand is the answer to a word that is no command.
+func noCommand(root *cobra.Command, word string) error {
+	next := "see leno --help"
+	if near := root.SuggestionsFor(word); len(near) > 0 {
+		next = "is it leno " + strings.Join(near, " or leno ") + "?"
+	}
+	return &ExitError{Code: 2, Text: fmt.Sprintf("there is no command %q; %s", word, next)}
+}
+
 func newRootCmd(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:           "leno",
 		Short:         "Leno is a service mesh: mutual TLS, metrics and routing between services",
 		SilenceErrors: true, SilenceUsage: true,
+		DisableFlagsInUseLine: true, SuggestionsMinimumDistance: 2,
+		Args: cobra.ArbitraryArgs,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return cmd.Help()
+			}
+			return noCommand(cmd, args[0])
+		},
 	}
 	cmd.SetIn(a.In)
 	cmd.SetOut(a.Out)
