@@ -130,6 +130,7 @@ spec:
 // does who reads docs/kubernetes.md, and compares the cluster before and after.
 // On its way it makes the server use all of its rights.
 func TestInstallAndUninstall(t *testing.T) {
+	t.Parallel()
 	c := kube.Start(t, 1)
 	c.Fortio(t)
 	c.Software(t, "tools")
