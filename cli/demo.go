@@ -39,6 +39,7 @@ ends every process and leaves nothing behind.
 
 With --kubernetes the shop runs in the cluster of the current context, where Leno is
 installed: in a namespace of its own, leno-demo, which is gone when the demo ends.
+One that is there already is taken for the rest of a demo that was cut off, and goes.
 
 With --duration and -o json it prints one JSON object at the end. The exit status is
 1 when an edge was not secured or a process died.`,

@@ -100,7 +100,7 @@ func (p *Play) stage(ctx context.Context) error {
 	old, err := namespaces.Get(ctx, Namespace, metav1.GetOptions{})
 	switch {
 	case err == nil && !ours(old):
-		return fmt.Errorf("%s has a namespace %s that the demo did not make; the demo needs that name for itself", p.cfg.Place, Namespace)
+		return fmt.Errorf("%s has a namespace %s that the demo did not make; look what is in it, and take it away with kubectl delete namespace %[2]s if nobody needs it", p.cfg.Place, Namespace)
 	case err == nil:
 		p.cfg.Note("taking out what a demo before this one left")
 		if err := p.End(ctx); err != nil {

@@ -42,6 +42,13 @@ func (e *LateError) Error() string { return fmt.Sprintf("not ready after %s: %s"
 // Until looks again and again until nothing is missing. The error is that of a
 // look, a *LateError, or that of the context.
 func (w Wait) Until(ctx context.Context, look Look) error {
+	if w.Limit == 0 {
+		pending, err := look(ctx)
+		if err == nil && pending != "" {
+			err = &LateError{Pending: pending}
+		}
+		return err
+	}
 	var late LateError
 	ctx, cancel := context.WithTimeoutCause(ctx, w.Limit, &late)
 	defer cancel()

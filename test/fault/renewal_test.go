@@ -17,7 +17,7 @@ const (
 	echoPort = 7000
 	// shortLife leaves some four seconds to renew in, on a machine that is busy.
 	shortLife   = 15 * time.Second
-	renewedOnce = 4 // certificates of each proxy: several lives
+	renewedOnce = 6 // certificates of each proxy: several lives
 	manyLives   = 10 * time.Minute
 )
 
