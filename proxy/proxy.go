@@ -142,7 +142,7 @@ func New(cfg Config) (*Proxy, error) {
 	p.core.inSeats.Max, p.core.outSeats.Max, p.core.waiting.Max = cfg.MaxConns, cfg.MaxConns, maxTold
 	sessions := tls.NewLRUClientSessionCache(1024)
 	p.peers = send.NewPeers(send.PeersConfig{
-		Dial: dialPeer, Link: cfg.Link, Buffers: p.core.buffers,
+		Dial: dialPeer, Link: cfg.Link, Buffers: p.core.buffers, Log: p.core.log,
 		HTTP: send.HTTPConfig{
 			Limits: cfg.Limits, HTTP2: p.core.http2, MaxShared: cfg.AppConns, MaxQueued: cfg.AppQueue,
 		},

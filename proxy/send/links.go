@@ -2,7 +2,9 @@ package send
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
+	"fmt"
 	"sync"
 	"time"
 
@@ -19,9 +21,24 @@ const (
 	// to be going away.
 	leavingTime = 5 * time.Second
 	// maxDials bounds the links that are opened for one stream: a peer may
-	// send each one away at once.
+	// send each one away at once, or cut it off.
 	maxDials = 3
 )
+
+var (
+	errSentAway   = errors.New("every new link was sent away")
+	errNoSettings = errors.New("the peer did not say in time that it takes the link")
+	// errCut is a link that the peer ended before it stood: it is overloaded, or
+	// about to end. Another one may do better.
+	errCut = errors.New("the peer cut the new link off")
+)
+
+func cut(err error) error {
+	if err == nil {
+		return errCut
+	}
+	return fmt.Errorf("%w: %w", errCut, err)
+}
 
 // links are the links to one peer: usually one; a second while the first is
 // full, does not answer, or is being replaced.
@@ -47,6 +64,7 @@ type dialAttempt struct {
 
 // get gives a link that takes streams, opening one if there is none.
 func (l *links) get(ctx context.Context) (*mux.Conn, error) {
+	var vain error
 	for range maxDials {
 		l.mu.Lock()
 		for _, o := range l.open {
@@ -62,17 +80,21 @@ func (l *links) get(ctx context.Context) (*mux.Conn, error) {
 		l.mu.Unlock()
 		select {
 		case <-d.done:
-			if d.err != nil {
-				return nil, d.err
-			}
-			if d.link.Usable() {
+			switch {
+			case d.err == nil && d.link.Usable():
 				return d.link, nil
+			case d.err == nil:
+				vain = flow.NotHanded(flow.Draining, errSentAway)
+			case errors.Is(d.err, errCut):
+				vain = d.err
+			default:
+				return nil, d.err
 			}
 		case <-ctx.Done():
 			return nil, flow.NotHanded(flow.ConnectTimeout, context.Cause(ctx))
 		}
 	}
-	return nil, flow.NotHanded(flow.Draining, errors.New("every new link was sent away"))
+	return nil, vain
 }
 
 // dial starts an attempt unless one is under way. l.mu is held.
@@ -100,7 +122,46 @@ func (l *links) connect(d *dialAttempt) {
 	l.peer.peers.keep(l.peer)
 	ctx, cancel := context.WithTimeout(l.peer.peers.ctx, linkTimeout)
 	o, err := l.handshake(ctx)
-	cancel()
+	if err != nil {
+		cancel()
+		l.conclude(d, nil, err)
+		return
+	}
+	l.peer.peers.wg.Add(1)
+	go func() {
+		defer l.peer.peers.wg.Done()
+		defer cancel()
+		l.conclude(d, o, stands(ctx, o.Conn))
+	}()
+	if err := o.Run(l.peer.peers.ctx); err != nil { // every stream on it is told
+		l.log("link ended", err)
+	}
+	<-d.done
+	l.remove(o)
+}
+
+// stands waits until the peer's SETTINGS say that it has taken the link. To the
+// dialling side a handshake of TLS 1.3 is done before the other side has judged
+// its certificate, or has come to it at all; a request that was sent by then
+// might be lost, and nobody could say whether it had been handed over.
+func stands(ctx context.Context, c *mux.Conn) error {
+	select {
+	case <-c.Ready():
+		return nil
+	case <-c.Done():
+		var alert tls.AlertError
+		if err := c.Err(); errors.As(err, &alert) {
+			return flow.NotHanded(flow.PeerCertificate, err)
+		}
+		return flow.NotHanded(flow.ConnectFailed, cut(c.Err()))
+	case <-ctx.Done():
+		c.Close(errNoSettings)
+		return flow.NotHanded(flow.ConnectTimeout, errNoSettings)
+	}
+}
+
+// conclude tells everybody who waits for a link how the attempt ended.
+func (l *links) conclude(d *dialAttempt, o *openLink, err error) {
 	l.mu.Lock()
 	l.dialing = nil
 	if err == nil {
@@ -112,15 +173,21 @@ func (l *links) connect(d *dialAttempt) {
 				was.Drain()
 			}
 		}
+		if l.closed {
+			o.Drain()
+		}
 	}
 	d.err = err
 	l.mu.Unlock()
 	close(d.done)
 	if err != nil {
-		return
+		l.log("link failed", err)
 	}
-	_ = o.Run(l.peer.peers.ctx) // every stream on it is told why it ended
-	l.remove(o)
+}
+
+func (l *links) log(what string, err error) {
+	e := &l.peer.endpoint
+	l.peer.peers.Log.Debug(what, "endpoint", e.Proxy, "peer", e.Identity, "error", err)
 }
 
 func (l *links) handshake(ctx context.Context) (*openLink, error) {
@@ -138,6 +205,9 @@ func (l *links) handshake(ctx context.Context) (*openLink, error) {
 		_ = c.Close()
 		f := flow.AsError(err, flow.ConnectFailed)
 		f.NotHanded = true
+		if f.Reason == flow.ConnectFailed {
+			f.Err = cut(f.Err)
+		}
 		return nil, f
 	}
 	now := time.Now()

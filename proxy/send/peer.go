@@ -2,6 +2,7 @@ package send
 
 import (
 	"context"
+	"log/slog"
 	"net"
 	"net/netip"
 	"sync"
@@ -146,6 +147,8 @@ type PeersConfig struct {
 	Link    mux.Config
 	Buffers *flow.Buffers
 	HTTP    HTTPConfig // Dial and Go are filled in
+	// Log hears at level debug of links that failed; nil means nobody does.
+	Log *slog.Logger
 }
 
 // Peers keeps one Peer for each instance, however many services lead to it.
@@ -170,6 +173,9 @@ type peerKey struct {
 
 // NewPeers makes an empty set of peers.
 func NewPeers(cfg PeersConfig) *Peers {
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
 	ctx, stop := context.WithCancelCause(context.Background())
 	return &Peers{PeersConfig: cfg, ctx: ctx, stop: stop, peers: make(map[peerKey]*Peer)}
 }
