@@ -33,6 +33,7 @@ type bench struct {
 	up     chan struct{}
 	news   chan news
 	all    []*proxy
+	lost   *lost
 	found  results
 }
 
@@ -42,7 +43,7 @@ func measure(ctx context.Context, o options) error {
 		return err
 	}
 	defer os.RemoveAll(dir)
-	b := &bench{options: o, dir: dir, api: newAPI(o.resources())}
+	b := &bench{options: o, dir: dir, api: newAPI(o.resources()), lost: newLost()}
 	b.up, b.news = make(chan struct{}, o.pods()), make(chan news, 4*o.pods()*o.destinations)
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -77,6 +78,7 @@ func (b *bench) run(ctx context.Context, anchor []byte) error {
 		}
 	}
 	stop()
+	b.lost.list(os.Stdout)
 	err = errors.Join(err, group.Wait())
 	if err != nil {
 		return err
@@ -144,7 +146,7 @@ func (b *bench) anchor(ctx context.Context, data string) ([]byte, error) {
 func (b *bench) proxies(ctx context.Context, anchor []byte) error {
 	began := time.Now()
 	for n := range b.pods() {
-		p, err := newProxy(n, filepath.Join(b.dir, "pods", uid(n)), b.at, anchor, b.up, b.news)
+		p, err := b.newProxy(n, anchor)
 		if err != nil {
 			return err
 		}

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"crypto/tls"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -37,22 +38,23 @@ type news struct {
 }
 
 // newProxy makes the proxy of a pod. What is mounted into the pod, it finds in
-// dir.
-func newProxy(n int, dir, server string, anchor []byte, up chan<- struct{}, to chan<- news) (*proxy, error) {
+// a directory.
+func (b *bench) newProxy(n int, anchor []byte) (*proxy, error) {
+	dir := filepath.Join(b.dir, "pods", uid(n))
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err
 	}
 	for name, text := range map[string]string{
-		"bundle.pem": string(anchor), "server": server, "trust-domain": string(trustDomain), "token": strconv.Itoa(n),
+		"bundle.pem": string(anchor), "server": b.at, "trust-domain": string(trustDomain), "token": strconv.Itoa(n),
 	} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
 			return nil, err
 		}
 	}
-	p := &proxy{source: identity.NewSource(), news: to, up: up}
+	p := &proxy{source: identity.NewSource(), news: b.news, up: b.up}
 	p.metrics = telemetry.NewRegistry(telemetry.Config{Version: "scale"})
 	certificate := p.metrics.Certificate()
-	servers := []string{server}
+	servers := []string{b.at}
 	var err error
 	if p.keeper, err = identity.NewKeeper(identity.KeeperConfig{
 		Source: p.source, Mounted: &identity.Mounted{Dir: dir}, ALPN: []string{"h2"},
@@ -65,7 +67,7 @@ func newProxy(n int, dir, server string, anchor []byte, up chan<- struct{}, to c
 		return nil, err
 	}
 	p.client = subscribe.New(subscribe.Config{
-		Servers: servers, Handler: p, Version: "scale",
+		Servers: servers, Handler: p, Version: "scale", Log: slog.New(b.lost),
 		TLS: func() *tls.Config {
 			return p.source.ClientTLS(identity.Expect{Identity: identity.ServerIdentity(trustDomain)}, "h2")
 		},

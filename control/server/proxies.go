@@ -57,7 +57,10 @@ func (s *Server) serveProxies(ctx context.Context) error {
 			MaxConcurrentStreams: maxStreams, SendPingTimeout: 15 * time.Second, PingTimeout: 10 * time.Second,
 			MaxReceiveBufferPerConnection: connWindow, MaxReceiveBufferPerStream: 512 << 10,
 			// Few heads come on a connection, and their tables would stay with it.
-			MaxDecoderHeaderTableSize: 256, MaxEncoderHeaderTableSize: 256,
+			// The one for the other side's heads cannot be smaller than 4 KB, since
+			// heads may come before our settings have gone: see heads_test.go. A
+			// proxy keeps it small itself.
+			MaxEncoderHeaderTableSize: 256,
 		},
 		ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
 	}

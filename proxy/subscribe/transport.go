@@ -115,8 +115,8 @@ func newTransport(config *tls.Config, dial func(context.Context, string, string)
 			PingTimeout:                   pingTimeout,
 			MaxReceiveBufferPerConnection: connectionWindow,
 			MaxReceiveBufferPerStream:     streamWindow,
-			MaxDecoderHeaderTableSize:     4096,
-			MaxEncoderHeaderTableSize:     4096,
+			// The control plane has a table like this for each proxy.
+			MaxEncoderHeaderTableSize: 256,
 		},
 	}
 }
