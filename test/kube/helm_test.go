@@ -48,7 +48,14 @@ func TestHelm(t *testing.T) {
 
 	helm(append([]string{"upgrade", "mesh", chart, "--reuse-values", "--set", "replicas=2"}, wait...)...)
 	c.Do(t, "get", "poddisruptionbudget", "-n", "leno-system", "leno-server")
-	contains(t, leno(t, c, 0, "check"), "√ the webhook gives a proxy to a pod on trial")
+	// Helm does not wait until the API server's node reaches the new pod.
+	kube.Wait(t, "a check after the upgrade", func() string {
+		out, _, code := cli(t, c, "check")
+		if code != 0 || !strings.Contains(out, "√ the webhook gives a proxy to a pod on trial") {
+			return out
+		}
+		return ""
+	})
 
 	helm("uninstall", "mesh", "--wait")
 	contains(t, leno(t, c, 0, "uninstall"), "Nothing of it is left.")
