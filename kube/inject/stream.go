@@ -65,7 +65,7 @@ func Stream(in io.Reader, out io.Writer, change Change) ([]Line, error) {
 			return nil, fmt.Errorf("document %d: %w", i+1, err)
 		}
 		report = append(report, lines...)
-		if i > 0 {
+		if i > 0 && !marked(changed) {
 			all.WriteString("---\n")
 		}
 		all.Write(changed)
@@ -77,13 +77,14 @@ func Stream(in io.Reader, out io.Writer, change Change) ([]Line, error) {
 	return report, err
 }
 
-// documents splits a stream at its "---" lines.
+// documents splits a stream at its "---" lines. What follows the marker on its
+// line stays behind it: elsewhere it could mean something else.
 func documents(text []byte) (docs [][]byte) {
 	var doc []byte
 	first := true
 	for line := range bytes.Lines(text) {
-		marker := bytes.TrimRight(line, " \t\r\n")
-		if string(marker) != "---" && !bytes.HasPrefix(line, []byte("--- ")) {
+		alone := string(bytes.TrimRight(line, " \t\r\n")) == "---"
+		if !alone && !marked(line) {
 			doc = append(doc, line...)
 			continue
 		}
@@ -91,11 +92,17 @@ func documents(text []byte) (docs [][]byte) {
 			docs = append(docs, doc)
 		}
 		first, doc = false, nil
-		if rest := bytes.TrimSpace(bytes.TrimPrefix(marker, []byte("---"))); len(rest) > 0 {
-			doc = append(rest, '\n')
+		if !alone {
+			doc = append(doc, line...)
 		}
 	}
 	return append(docs, doc)
+}
+
+// marked tells whether a text begins with the marker of a document and more on
+// the same line.
+func marked(text []byte) bool {
+	return bytes.HasPrefix(text, []byte("--- ")) || bytes.HasPrefix(text, []byte("---\t"))
 }
 
 // document changes the pods in one document. A List has several.
@@ -132,6 +139,9 @@ func document(text []byte, change Change) ([]byte, []Line, error) {
 
 // says tells whether there is more in a document than comments and directives.
 func says(text []byte) bool {
+	if marked(text) {
+		text = text[len("--- "):]
+	}
 	for line := range bytes.Lines(text) {
 		if line = bytes.TrimSpace(line); len(line) > 0 && line[0] != '#' && line[0] != '%' && string(line) != "..." {
 			return true
