@@ -60,43 +60,53 @@ func Stream(in io.Reader, out io.Writer, change Change) ([]Line, error) {
 	var all bytes.Buffer
 	var report []Line
 	for i, doc := range documents(text) {
-		changed, lines, err := document(doc, change)
+		changed, lines, err := document(doc.text, change)
 		if err != nil {
 			return nil, fmt.Errorf("document %d: %w", i+1, err)
 		}
 		report = append(report, lines...)
-		if i > 0 && !marked(changed) {
-			all.WriteString("---\n")
+		if !marked(changed) {
+			all.Write(ended(doc.marker))
 		}
-		all.Write(changed)
-		if n := all.Len(); n > 0 && all.Bytes()[n-1] != '\n' {
-			all.WriteByte('\n')
-		}
+		all.Write(ended(changed))
 	}
 	_, err = out.Write(all.Bytes())
 	return report, err
 }
 
-// documents splits a stream at its "---" lines. What follows the marker on its
-// line stays behind it: elsewhere it could mean something else.
-func documents(text []byte) (docs [][]byte) {
-	var doc []byte
-	first := true
+// part is one document of a stream, and the line before it that says so: none
+// before the first as a rule. What follows a marker on its line is part of the
+// text, with the marker: elsewhere it could mean something else.
+type part struct{ marker, text []byte }
+
+// documents splits a stream at its "---" lines.
+func documents(text []byte) []part {
+	var docs []part
+	var doc part
 	for line := range bytes.Lines(text) {
 		alone := string(bytes.TrimRight(line, " \t\r\n")) == "---"
 		if !alone && !marked(line) {
-			doc = append(doc, line...)
+			doc.text = append(doc.text, line...)
 			continue
 		}
-		if !first || len(bytes.TrimSpace(doc)) > 0 {
+		if doc.marker != nil || len(bytes.TrimSpace(doc.text)) > 0 {
 			docs = append(docs, doc)
 		}
-		first, doc = false, nil
-		if !alone {
-			doc = append(doc, line...)
+		if alone {
+			doc = part{marker: line}
+		} else {
+			doc = part{marker: []byte("---\n"), text: bytes.Clone(line)}
 		}
 	}
 	return append(docs, doc)
+}
+
+// ended gives a text with an end to its last line.
+func ended(text []byte) []byte {
+	if len(text) == 0 || text[len(text)-1] == '\n' {
+		return text
+	}
+	return append(bytes.Clone(text), '\n')
 }
 
 // marked tells whether a text begins with the marker of a document and more on

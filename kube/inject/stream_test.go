@@ -91,7 +91,7 @@ func golden(t *testing.T, file, got string) {
 func TestBytes(t *testing.T) {
 	for _, text := range []string{
 		"", "# nothing\n", "%YAML 1.2\n---\na:   b\n", "a: b\n...\n", "a: b\n---\n---\nc: [d ,e]\n",
-		"kind: Service\r\nspec:   {}\r\n", "- just\n- a list\n", "text\n", "--- ---\n", "a: b\n--- # c\n---\t|\n  text\n", "kind: Pod\nmetadata: {name: a}\nspec: {hostNetwork: true,  containers: [{}]}\n",
+		"kind: Service\r\nspec:   {}\r\n", "- just\n- a list\n", "text\n", "--- ---\n", "---\n---\n", "---\r\na: b\n", "a: b\n--- # c\n---\t|\n  text\n", "kind: Pod\nmetadata: {name: a}\nspec: {hostNetwork: true,  containers: [{}]}\n",
 	} {
 		if got, _ := stream(t, text, Injecting(settings)); got != text {
 			t.Errorf("%q became %q", text, got)
