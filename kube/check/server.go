@@ -146,7 +146,7 @@ func readCertificates(text []byte) (out []*x509.Certificate) {
 // checkTrial goes the whole way: API server, Service, server, certificate.
 func (r *report) checkTrial(ctx context.Context, p *Params) {
 	const what = "the webhook gives a proxy to a pod on trial"
-	injected, err := TryInjection(ctx, p.Access.Client, metav1.NamespaceDefault)
+	injected, err := tryAgain(ctx, func() (bool, error) { return TryInjection(ctx, p.Access.Client, metav1.NamespaceDefault) })
 	switch {
 	case apierrors.IsForbidden(err):
 		r.warn(what, err.Error(), "not tried; try as a user who may create pods in namespace default (--as, --context)")
@@ -158,4 +158,28 @@ func (r *report) checkTrial(ctx context.Context, p *Params) {
 	default:
 		r.ok(what)
 	}
+}
+
+// The API server may lack the server's new address for a moment after a
+// rollout, so a trial that fails is made again, at most this often.
+const (
+	trials    = 6
+	trialWait = time.Second
+)
+
+// tryAgain tries until there is a proxy, or an answer that time cannot change.
+func tryAgain(ctx context.Context, try func() (bool, error)) (injected bool, err error) {
+	for i := range trials {
+		if i > 0 {
+			select {
+			case <-ctx.Done():
+				return injected, err
+			case <-time.After(trialWait):
+			}
+		}
+		if injected, err = try(); injected || apierrors.IsForbidden(err) {
+			return injected, err
+		}
+	}
+	return injected, err
 }
