@@ -42,11 +42,14 @@ const (
 	Doubtful
 	// Draining serves what it has and gets nothing new.
 	Draining
+	// Starting has an application that does not listen yet: it is waited for,
+	// and used when nothing better comes.
+	Starting
 )
 
 // String gives the word for the state.
 func (s EndpointState) String() string {
-	return [...]string{"ready", "doubtful", "draining"}[s%3]
+	return [...]string{"ready", "doubtful", "draining", "starting"}[s%4]
 }
 
 // Endpoint is one place where a service can be reached.

@@ -27,4 +27,16 @@ type RegisteredPort struct {
 	// registration's Addr, or a loopback address when the workload says so.
 	Target   netip.AddrPort
 	Protocol Protocol
+	// Starting says that nothing listens at Target yet.
+	Starting bool
+}
+
+// Starting says whether nothing listens at a port of the workload yet.
+func (r *Registration) Starting(target uint16) bool {
+	for i := range r.Services {
+		if p := &r.Services[i]; p.Starting && p.Target.Port() == target {
+			return true
+		}
+	}
+	return false
 }

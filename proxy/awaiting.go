@@ -5,6 +5,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/leno-mesh/leno/proxy/balance"
 	"github.com/leno-mesh/leno/proxy/flow"
 )
 
@@ -12,11 +13,34 @@ const (
 	// endpointWait bounds the wait for a destination that has no endpoint at
 	// the moment to get one.
 	endpointWait = 3 * time.Second
+	// StartWait bounds the wait for the only instances there are to start
+	// listening.
+	StartWait = 10 * time.Second
 	// endpointRest is for how long nobody waits after a wait was in vain.
 	endpointRest = time.Second
 	// MaxAwaiting bounds the requests that wait for one destination.
 	MaxAwaiting = 256
 )
+
+// outlook is what can be expected of a destination.
+type outlook uint8
+
+const (
+	empty    outlook = iota // no endpoint, though one may come
+	starting                // all that there are have only just started
+	usable
+)
+
+// outlookOf looks at the endpoints of one backend.
+func outlookOf(set *balance.Set[*instance]) outlook {
+	switch {
+	case set.Started():
+		return usable
+	case len(set.All()) > 0:
+		return starting
+	}
+	return empty
+}
 
 // awaiting is the requests that wait for a destination to get an endpoint.
 // The zero value is ready; it is safe for concurrent use.
@@ -25,6 +49,7 @@ type awaiting struct {
 	change chan struct{} // guarded by mu; closed at the next update
 	n      int           // guarded by mu
 	inVain time.Duration // guarded by mu; when a wait failed last, 0 for never
+	late   bool          // guarded by mu; what is starting took its time already
 }
 
 // updated wakes up all: they look again.
@@ -35,47 +60,67 @@ func (w *awaiting) updated() {
 		close(w.change)
 		w.change = nil
 	}
-	w.inVain = 0
+	w.inVain, w.late = 0, false
 }
 
-// wait returns when found says so, which it asks now and after each update,
-// or fails with the reason why that is not waited for any more.
-func (w *awaiting) wait(ctx context.Context, clock func() time.Duration, found func() bool) *flow.Error {
-	if e := w.enter(clock()); e != nil {
+// wait returns when look says so, which it asks now and after each update,
+// or fails with the reason why that is not waited for any more. Those that
+// are starting are then to be tried all the same.
+func (w *awaiting) wait(ctx context.Context, clock func() time.Duration, look func() outlook) *flow.Error {
+	change := w.next()
+	now := look()
+	if now == usable {
+		return nil
+	}
+	begin := clock()
+	if e := w.enter(begin, now); e != nil {
 		return e
 	}
 	defer w.leave()
-	timer := time.NewTimer(endpointWait)
+	timer := time.NewTimer(now.patience())
 	defer timer.Stop()
 	for {
-		change := w.next()
-		if found() {
-			return nil
-		}
 		select {
 		case <-change:
 		case <-timer.C:
-			w.mu.Lock()
-			w.inVain = clock()
-			w.mu.Unlock()
+			w.gaveUp(clock(), now)
 			return flow.NotHanded(flow.NoEndpoints, nil)
 		case <-ctx.Done():
 			return flow.NotHanded(flow.Draining, context.Cause(ctx))
 		}
+		change = w.next()
+		if now = look(); now == usable {
+			return nil
+		}
+		timer.Reset(max(begin+now.patience()-clock(), 0))
 	}
 }
 
-func (w *awaiting) enter(now time.Duration) *flow.Error {
+// patience is for how long a request waits for something better.
+func (o outlook) patience() time.Duration {
+	if o == starting {
+		return StartWait
+	}
+	return endpointWait
+}
+
+func (w *awaiting) enter(at time.Duration, now outlook) *flow.Error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	switch {
-	case w.inVain != 0 && now-w.inVain < endpointRest:
+	case now == starting && w.late, now == empty && w.inVain != 0 && at-w.inVain < endpointRest:
 		return flow.NotHanded(flow.NoEndpoints, nil)
 	case w.n >= MaxAwaiting:
 		return flow.NotHanded(flow.Overloaded, nil)
 	}
 	w.n++
 	return nil
+}
+
+func (w *awaiting) gaveUp(at time.Duration, now outlook) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.inVain, w.late = at, now == starting
 }
 
 func (w *awaiting) leave() {

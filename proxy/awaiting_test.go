@@ -25,15 +25,21 @@ func TestAwaiting(t *testing.T) {
 		var w awaiting
 		var there atomic.Bool
 		asks := 0
-		found := func() bool { asks++; return there.Load() }
+		look := func() outlook {
+			asks++
+			if there.Load() {
+				return usable
+			}
+			return empty
+		}
 
-		if got := reasonOf(w.wait(t.Context(), clock, found)); got != "no-endpoints" || clock() != endpointWait+1 {
+		if got := reasonOf(w.wait(t.Context(), clock, look)); got != "no-endpoints" || clock() != endpointWait+1 {
 			t.Errorf("without an update: %q after %v", got, clock())
 		}
 		if asks != 1 {
 			t.Errorf("looked %d times: it polls", asks)
 		}
-		if got := reasonOf(w.wait(t.Context(), clock, found)); got != "no-endpoints" || asks != 1 {
+		if got := reasonOf(w.wait(t.Context(), clock, look)); got != "no-endpoints" || clock() != endpointWait+1 || asks != 2 {
 			t.Errorf("right after a wait in vain: %q, looked %d times", got, asks)
 		}
 		time.Sleep(endpointRest)
@@ -46,7 +52,7 @@ func TestAwaiting(t *testing.T) {
 			there.Store(true)
 			w.updated()
 		}()
-		if got := reasonOf(w.wait(t.Context(), clock, found)); got != "" || clock()-before != 2*time.Second {
+		if got := reasonOf(w.wait(t.Context(), clock, look)); got != "" || clock()-before != 2*time.Second {
 			t.Errorf("with an update: %q after %v", got, clock()-before)
 		}
 
@@ -54,10 +60,10 @@ func TestAwaiting(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		ended := make(chan string)
 		for range MaxAwaiting {
-			go func() { ended <- reasonOf(w.wait(ctx, clock, func() bool { return false })) }()
+			go func() { ended <- reasonOf(w.wait(ctx, clock, func() outlook { return empty })) }()
 		}
 		synctest.Wait()
-		if got := reasonOf(w.wait(t.Context(), clock, found)); got != "overloaded" {
+		if got := reasonOf(w.wait(t.Context(), clock, look)); got != "overloaded" {
 			t.Errorf("one too many: %q", got)
 		}
 		cancel()
@@ -66,5 +72,37 @@ func TestAwaiting(t *testing.T) {
 				t.Errorf("ended: %q", got)
 			}
 		}
+	})
+}
+
+// TestAwaitingStart waits longer for an application that is starting, and only
+// once: after that it is tried as it is.
+func TestAwaitingStart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		begin := time.Now()
+		clock := func() time.Duration { return time.Since(begin) + 1 }
+		var w awaiting
+		now := starting
+		look := func() outlook { return now }
+		took := func(want time.Duration, reason string) {
+			t.Helper()
+			before := clock()
+			if got := reasonOf(w.wait(t.Context(), clock, look)); got != reason || clock()-before != want {
+				t.Errorf("%q after %v; want %q after %v", got, clock()-before, reason, want)
+			}
+		}
+		took(StartWait, "no-endpoints")
+		time.Sleep(time.Hour)
+		took(0, "no-endpoints")
+
+		w.updated() // another one is starting
+		time.AfterFunc(StartWait-1, func() { now = usable; w.updated() })
+		took(StartWait-1, "")
+
+		// The only one begins to start in time, and goes away again too late.
+		now = empty
+		time.AfterFunc(endpointWait-1, func() { now = starting; w.updated() })
+		time.AfterFunc(endpointWait+1, func() { now = empty; w.updated() })
+		took(endpointWait+1, "no-endpoints")
 	})
 }

@@ -124,25 +124,30 @@ func targetOf(authority string) (mesh.Target, error) {
 // now may get one soon.
 func (x *outboundCall) match(ctx context.Context, r *resolved) (time.Duration, *balance.Set[*instance], *flow.Error) {
 	timeout, set, e := x.matchNow(r)
-	if e != nil || len(set.All()) > 0 {
+	if e != nil || set.Started() {
 		return timeout, set, e
 	}
 	return x.matchLater(ctx)
 }
 
-// matchLater is match for a destination that has no endpoint at the moment.
+// matchLater is match for a destination of which no endpoint can be called at
+// the moment. One that is starting still is the last resort.
 func (x *outboundCall) matchLater(ctx context.Context) (timeout time.Duration, set *balance.Set[*instance], e *flow.Error) {
 	d := x.destination()
-	vain := d.waiting.wait(ctx, x.clock, func() bool {
+	now := empty
+	vain := d.waiting.wait(ctx, x.clock, func() outlook {
 		r := d.current.Load()
 		if r == nil {
-			return false
+			return empty
 		}
 		x.at = r
-		timeout, set, e = x.matchNow(r)
-		return e != nil || len(set.All()) > 0
+		if timeout, set, e = x.matchNow(r); e != nil {
+			return usable
+		}
+		now = outlookOf(set)
+		return now
 	})
-	if vain != nil {
+	if vain != nil && (now != starting || vain.Reason != flow.NoEndpoints) {
 		return 0, nil, vain
 	}
 	return timeout, set, e

@@ -104,13 +104,15 @@ func (o *outbound) connect(ctx context.Context, d *destination, r *resolved, und
 	if r.Default < 0 {
 		return nil, flow.NotHanded(flow.NoBackend, nil)
 	}
-	if len(r.sets[r.Default].All()) == 0 {
-		if e := d.waiting.wait(ctx, o.clock, func() bool {
-			if now := d.current.Load(); now != nil && now.Default >= 0 {
-				r = now
+	if !r.sets[r.Default].Started() {
+		now := empty
+		if e := d.waiting.wait(ctx, o.clock, func() outlook {
+			if latest := d.current.Load(); latest != nil && latest.Default >= 0 {
+				r = latest
 			}
-			return len(r.sets[r.Default].All()) > 0
-		}); e != nil {
+			now = outlookOf(r.sets[r.Default])
+			return now
+		}); e != nil && (now != starting || e.Reason != flow.NoEndpoints) {
 			return nil, e
 		}
 	}

@@ -130,6 +130,12 @@ func (p *Proxy) Reach(ctx context.Context, port uint16) error {
 	if named := p.core.own.current.Load().port(port); named != nil {
 		to = named.Target
 	}
+	return ReachAt(ctx, to)
+}
+
+// ReachAt connects to the application where it listens, as requests do, and
+// closes the connection again.
+func ReachAt(ctx context.Context, to netip.AddrPort) error {
 	c, err := dialApp(ctx, to)
 	if err != nil {
 		return err

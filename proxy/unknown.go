@@ -63,9 +63,11 @@ func (o *outbound) appearing(ctx context.Context, d *destination) (*resolved, er
 		return nil, unknown
 	}
 	var r *resolved
-	e := d.waiting.wait(ctx, o.clock, func() bool {
-		r = d.current.Load()
-		return r.Kind != mesh.DestinationUnknown
+	e := d.waiting.wait(ctx, o.clock, func() outlook {
+		if r = d.current.Load(); r.Kind == mesh.DestinationUnknown {
+			return empty
+		}
+		return usable
 	})
 	switch {
 	case e == nil:

@@ -138,7 +138,7 @@ func EncodeRegistration(r *mesh.Registration) *gen.Registration {
 	}
 	for _, s := range r.Services {
 		m.Services = append(m.Services, &gen.RegisteredPort{
-			Service: s.Service, Port: uint32(s.Port), Target: encodeAddrPort(s.Target), Protocol: uint32(s.Protocol),
+			Service: s.Service, Port: uint32(s.Port), Target: encodeAddrPort(s.Target), Protocol: uint32(s.Protocol), Starting: s.Starting,
 		})
 	}
 	return m

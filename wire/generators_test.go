@@ -57,7 +57,7 @@ func endpoint(t *rapid.T) mesh.Endpoint {
 		Workload: mesh.WorkloadID(label(t)),
 		Name:     label(t),
 		Zone:     label(t),
-		State:    mesh.EndpointState(rapid.IntRange(0, 2).Draw(t, "state")),
+		State:    mesh.EndpointState(rapid.IntRange(0, 3).Draw(t, "state")),
 		Near:     label(t),
 		Only:     rapid.Bool().Draw(t, "only"),
 	}
@@ -134,7 +134,7 @@ func registration(t *rapid.T) *mesh.Registration {
 	r := &mesh.Registration{
 		Name: label(t), Addr: addr(t), ProxyPort: port(t), AdminPort: port(t), Zone: label(t),
 		Services: slice(t, 3, func(t *rapid.T) mesh.RegisteredPort {
-			return mesh.RegisteredPort{Service: label(t), Port: port(t), Target: addrPort(t), Protocol: protocolHint(t)}
+			return mesh.RegisteredPort{Service: label(t), Port: port(t), Target: addrPort(t), Protocol: protocolHint(t), Starting: rapid.Bool().Draw(t, "starting")}
 		}),
 	}
 	for range rapid.IntRange(0, 3).Draw(t, "labels") {

@@ -36,6 +36,7 @@ func DecodeRegistration(m *gen.Registration) (*mesh.Registration, error) {
 				Port:     c.port("service", s.GetPort()),
 				Target:   c.addrPort("target", s.GetTarget()),
 				Protocol: protocol(s.GetProtocol()),
+				Starting: s.GetStarting(),
 			})
 		}
 	}
@@ -71,7 +72,7 @@ func decodeEndpoint(body []byte) (mesh.Endpoint, error) {
 // endpointState reads a state. One that a later release invented is a reason
 // to prefer others.
 func endpointState(s uint32) mesh.EndpointState {
-	if s > uint32(mesh.Draining) {
+	if s > uint32(mesh.Starting) {
 		return mesh.Doubtful
 	}
 	return mesh.EndpointState(s)

@@ -53,7 +53,7 @@ func change(t *rapid.T, old []mesh.Endpoint) []mesh.Endpoint {
 	}
 	if len(out) > 0 && rapid.Bool().Draw(t, "alter") {
 		i := rapid.IntRange(0, len(out)-1).Draw(t, "which")
-		out[i].State = (out[i].State + 1) % 3
+		out[i].State = (out[i].State + 1) % 4
 	}
 	for _, e := range slice(t, 3, endpoint) {
 		if !slices.ContainsFunc(out, func(o mesh.Endpoint) bool { return endpointKey(&o) == endpointKey(&e) }) {

@@ -182,6 +182,9 @@ func sliceEndpoints(ix *catalog.Index, sl *catalog.EndpointSlice, port uint16, n
 func endpointOf(w *catalog.Workload, at netip.AddrPort) mesh.Endpoint {
 	r := w.Registration
 	e := mesh.Endpoint{Addr: at, Name: r.Name, Zone: r.Zone, State: w.State}
+	if w.State == mesh.Ready && r.Starting(at.Port()) {
+		e.State = mesh.Starting
+	}
 	if w.AnyPort && at.Port() == r.AdminPort || !w.Captures(at.Port()) {
 		return e
 	}

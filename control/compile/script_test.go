@@ -164,6 +164,9 @@ func readPort(line string) (mesh.RegisteredPort, error) {
 		return p, err
 	}
 	p.Target = target
+	for len(fields) > 3 && fields[len(fields)-1] == "starting" {
+		p.Starting, fields = true, fields[:len(fields)-1]
+	}
 	if len(fields) > 3 {
 		p.Protocol = map[string]mesh.Protocol{"http": mesh.HTTP1, "http2": mesh.HTTP2, "grpc": mesh.GRPC, "tcp": mesh.Opaque}[fields[3]]
 	}

@@ -1,9 +1,11 @@
 package publish
 
 import (
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -311,6 +313,13 @@ func TestLeaseHooks(t *testing.T) {
 			}
 			c.Disconnected = func(w mesh.WorkloadID) { note("disconnected " + string(w)) }
 			c.Draining = func(w mesh.WorkloadID) { note("draining " + string(w)) }
+			c.Registered = func(_ Peer, r *mesh.Registration) error {
+				if r.Services == nil {
+					return errors.New("that is not what the token names")
+				}
+				note(fmt.Sprint("starting ", r.Services[0].Starting))
+				return nil
+			}
 		})
 		w.sync()
 		registration := &mesh.Registration{Services: []mesh.RegisteredPort{{Service: "payments", Port: 80}}}
@@ -326,13 +335,26 @@ func TestLeaseHooks(t *testing.T) {
 		again := w.proxy("web-1", nil) // the same workload: its proxy was restarted
 		synctest.Wait()
 		old.stop()
+		registration.Services[0].Starting = true
+		again.Register(registration)
+		synctest.Wait()
+		again.Register(&mesh.Registration{})
+		synctest.Wait()
+		if err := again.Status().LastError; err == nil || !strings.Contains(err.Error(), "not what the token names") {
+			t.Errorf("a registration that is not allowed on an open stream: %v", err)
+		}
+		again.Register(registration) // for the next one
+		time.Sleep(time.Minute)
 		again.Drain()
 		synctest.Wait()
 		again.stop()
 		synctest.Wait()
 		mu.Lock()
 		defer mu.Unlock()
-		want := []string{"connected web-1", "connected web-1", "draining web-1", "disconnected web-1"}
+		want := []string{
+			"connected web-1", "connected web-1", "starting true", "disconnected web-1",
+			"connected web-1", "draining web-1", "disconnected web-1",
+		}
 		if diff := cmp.Diff(want, log); diff != "" {
 			t.Error(diff)
 		}

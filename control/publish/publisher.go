@@ -27,6 +27,9 @@ type Config struct {
 	Connected func(Peer, *mesh.Registration) error
 	// Disconnected is called when the last stream of a workload has ended.
 	Disconnected func(mesh.WorkloadID)
+	// Registered is called when a proxy says anew what its workload offers. An
+	// error ends the stream.
+	Registered func(Peer, *mesh.Registration) error
 	// Draining is called once when a workload says that it takes nothing new.
 	Draining func(mesh.WorkloadID)
 	// Heartbeat is the time between two comparisons with a proxy. Default 10 s.
@@ -74,6 +77,9 @@ func New(cfg Config) *Publisher {
 	}
 	if cfg.Disconnected == nil {
 		cfg.Disconnected = func(mesh.WorkloadID) {}
+	}
+	if cfg.Registered == nil {
+		cfg.Registered = func(Peer, *mesh.Registration) error { return nil }
 	}
 	if cfg.Draining == nil {
 		cfg.Draining = func(mesh.WorkloadID) {}

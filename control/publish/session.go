@@ -189,6 +189,12 @@ func (s *session) take(m *gen.ProxyMessage) (look bool, err error) {
 		s.noteVerdict(m.Verdict)
 	case *gen.ProxyMessage_Heartbeat:
 		s.noteHeartbeat(m.Heartbeat)
+	case *gen.ProxyMessage_Registration:
+		r, err := wire.DecodeRegistration(m.Registration)
+		if err != nil {
+			return false, err
+		}
+		return false, s.p.cfg.Registered(s.peer, r)
 	}
 	return false, nil // a second hello, or of a later release
 }

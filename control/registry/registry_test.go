@@ -27,6 +27,8 @@ type shown struct {
 	mu     sync.Mutex
 	synced bool
 	states map[mesh.WorkloadID]mesh.EndpointState
+	// starting are those with port 8080, on which nothing listens yet.
+	starting map[mesh.WorkloadID]bool
 }
 
 func (s *shown) Apply(_ context.Context, door string, batch []catalog.Change) error {
@@ -39,6 +41,7 @@ func (s *shown) Apply(_ context.Context, door string, batch []catalog.Change) er
 		switch c := c.(type) {
 		case catalog.PutWorkload:
 			s.states[c.Workload.ID] = c.Workload.State
+			s.starting[c.Workload.ID] = c.Workload.Registration.Starting(8080)
 		case catalog.DropWorkload:
 			delete(s.states, c.ID)
 		}
@@ -75,7 +78,7 @@ type world struct {
 
 func start(t *testing.T, path string) *world {
 	t.Helper()
-	cat := &shown{states: map[mesh.WorkloadID]mesh.EndpointState{}}
+	cat := &shown{states: map[mesh.WorkloadID]mesh.EndpointState{}, starting: map[mesh.WorkloadID]bool{}}
 	r, err := Open(Config{Path: path, TrustDomain: "test.local", Catalog: cat})
 	if err != nil {
 		t.Fatal(err)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/netip"
 	"reflect"
+	"slices"
 	"sync"
 	"time"
 
@@ -83,10 +84,49 @@ func (r *Registry) register(id mesh.WorkloadID, who mesh.Identity, reg *mesh.Reg
 	if err := checkRegistration(w.Grant, reg); err != nil {
 		return nil, err
 	}
-	if reflect.DeepEqual(reg, w.Registration) {
-		return w, nil
+	if kept := settled(reg); !reflect.DeepEqual(kept, w.Registration) {
+		if w, err = r.update(id, func(w *Workload) { w.Registration = kept }); err != nil {
+			return nil, err
+		}
 	}
-	return r.update(id, func(w *Workload) { w.Registration = reg })
+	return w.offering(reg), nil
+}
+
+// settled is a registration as it is kept: what is starting now is of no use
+// after a restart.
+func settled(reg *mesh.Registration) *mesh.Registration {
+	kept := *reg
+	kept.Services = slices.Clone(reg.Services)
+	for i := range kept.Services {
+		kept.Services[i].Starting = false
+	}
+	return &kept
+}
+
+// offering gives a workload as it is known now, beside its record.
+func (w *Workload) offering(reg *mesh.Registration) *Workload {
+	now := *w
+	now.Registration = reg
+	return &now
+}
+
+// Update takes a registration that differs from the one before in what is
+// starting, and in nothing else.
+func (s *Session) Update(ctx context.Context, reg *mesh.Registration) error {
+	s.r.mu.Lock()
+	i := s.r.live[s.id]
+	if i == nil || i.session != s {
+		s.r.mu.Unlock()
+		return nil // another stream's turn
+	}
+	if reg == nil || !reflect.DeepEqual(settled(reg), settled(i.w.Registration)) {
+		s.r.mu.Unlock()
+		return refuse("workload %s changed its registration on an open stream; only what is starting may change there", s.id)
+	}
+	i.w = i.w.offering(reg)
+	s.r.dirty[s.id] = true
+	s.r.mu.Unlock()
+	return s.r.flush(ctx)
 }
 
 // update changes one record.

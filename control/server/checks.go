@@ -111,6 +111,7 @@ func (s *Server) checkProxies(r *report) {
 	default:
 		r.ok(fmt.Sprintf("every registered proxy is connected (%d)", len(connected)))
 	}
+	s.checkApplications(r)
 	faults := 0
 	for _, p := range connected {
 		faults += s.checkProxy(r, p)
@@ -118,6 +119,18 @@ func (s *Server) checkProxies(r *report) {
 	if faults == 0 && len(connected) > 0 {
 		r.ok("snapshots are taken and agreed on")
 		r.ok("certificates of proxies are valid")
+	}
+}
+
+// checkApplications names the ports that are registered and not served.
+func (s *Server) checkApplications(r *report) {
+	for _, w := range s.catalog.View().Workloads() {
+		for _, p := range w.Registration.Services {
+			if p.Starting {
+				r.say(operator.SeverityWarning, fmt.Sprintf("%s: service %s is served", w.Registration.Name, p.Service),
+					fmt.Sprintf("nothing listens at %s yet", p.Target), "is the application running, and is that its port?")
+			}
+		}
 	}
 }
 

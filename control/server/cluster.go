@@ -71,5 +71,6 @@ func (c cluster) connected(p publish.Peer, _ *mesh.Registration) error {
 // Whether a pod is ready, or ends, the cluster says, and not its stream: so a
 // server that goes away takes no endpoint with it.
 
-func (cluster) disconnected(mesh.WorkloadID) {}
-func (cluster) leaving(mesh.WorkloadID)      {}
+func (cluster) registered(publish.Peer, *mesh.Registration) error { return nil }
+func (cluster) disconnected(mesh.WorkloadID)                      {}
+func (cluster) leaving(mesh.WorkloadID)                           {}

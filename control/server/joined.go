@@ -124,6 +124,14 @@ func (j *joined) connected(p publish.Peer, reg *mesh.Registration) error {
 	return nil
 }
 
+// registered takes what has begun to listen.
+func (j *joined) registered(p publish.Peer, reg *mesh.Registration) error {
+	if n := j.sessions.get(p.Workload); n != nil {
+		return n.Update(context.Background(), reg)
+	}
+	return nil
+}
+
 func (j *joined) disconnected(w mesh.WorkloadID) {
 	if n := j.sessions.take(w); n != nil {
 		if err := n.Close(context.Background()); err != nil && !errors.Is(err, context.Canceled) {

@@ -79,6 +79,8 @@ type books interface {
 	// connected is asked when a proxy says hello on a stream. The registration
 	// may be nil.
 	connected(p publish.Peer, r *mesh.Registration) error
+	// registered is told when a proxy says anew what its workload offers.
+	registered(p publish.Peer, r *mesh.Registration) error
 	disconnected(w mesh.WorkloadID)
 	// leaving is told when a proxy has begun to drain.
 	leaving(w mesh.WorkloadID)

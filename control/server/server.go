@@ -238,7 +238,7 @@ func (s *Server) openStore() (err error) {
 
 func (s *Server) openPublisher() error {
 	s.publisher = publish.New(publish.Config{
-		Catalog: s.catalog, Connected: s.books.connected, Disconnected: s.books.disconnected, Draining: s.books.leaving, Log: s.log,
+		Catalog: s.catalog, Connected: s.books.connected, Registered: s.books.registered, Disconnected: s.books.disconnected, Draining: s.books.leaving, Log: s.log,
 	})
 	return s.publisher.SetBundle(s.ca.Bundle())
 }

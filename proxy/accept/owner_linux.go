@@ -36,20 +36,30 @@ func OwnerUID(c net.Conn) (uint32, error) {
 
 // askOwner looks up the socket that is bound to from and connected to to.
 func askOwner(from, to netip.AddrPort) (uint32, error) {
-	fd, err := syscall.Socket(syscall.AF_NETLINK, syscall.SOCK_DGRAM|syscall.SOCK_CLOEXEC, netlinkSockDiag)
+	fd, err := askKernel(diagRequest(from, to))
 	if err != nil {
 		return 0, err
 	}
 	defer syscall.Close(fd)
-	if err := syscall.Sendto(fd, diagRequest(from, to), 0, &syscall.SockaddrNetlink{Family: syscall.AF_NETLINK}); err != nil {
-		return 0, err
-	}
 	buf := make([]byte, 1024)
 	n, _, err := syscall.Recvfrom(fd, buf, 0)
 	if err != nil {
 		return 0, err
 	}
 	return diagUID(buf[:n])
+}
+
+// askKernel sends a request and gives the socket on which the answer comes.
+func askKernel(request []byte) (fd int, err error) {
+	fd, err = syscall.Socket(syscall.AF_NETLINK, syscall.SOCK_DGRAM|syscall.SOCK_CLOEXEC, netlinkSockDiag)
+	if err != nil {
+		return -1, err
+	}
+	if err := syscall.Sendto(fd, request, 0, &syscall.SockaddrNetlink{Family: syscall.AF_NETLINK}); err != nil {
+		_ = syscall.Close(fd)
+		return -1, err
+	}
+	return fd, nil
 }
 
 func diagRequest(from, to netip.AddrPort) []byte {

@@ -194,6 +194,33 @@ func TestStates(t *testing.T) {
 
 // TestUpdateKeeps checks that what is known about an instance survives
 // updates, and is forgotten with it.
+// TestStarting keeps requests from what does not listen yet, and forgets what
+// failed there before it did.
+func TestStarting(t *testing.T) {
+	s := newTestSet(0)
+	if s.Started() {
+		t.Error("an empty set has started")
+	}
+	es := endpoints(2)
+	es[0].State, es[1].State = mesh.Starting, mesh.Doubtful
+	s.Update(0, es)
+	if e := s.Pick(0, 1, nil); e.State != mesh.Doubtful || !s.Started() {
+		t.Errorf("picked a %v endpoint; started %v", e.State, s.Started())
+	}
+	failMany(s.All()[0], 0)
+	s.Update(0, es[:1])
+	if s.Pick(0, 1, nil) == nil || s.Started() {
+		t.Error("the last resort is not there, or taken for started")
+	}
+	s.Update(0, es)
+	failMany(s.All()[0], 0)
+	es[0].State = mesh.Ready
+	s.Update(0, es)
+	if s.All()[0].load.isEjected() {
+		t.Error("it is put aside for what failed before it listened")
+	}
+}
+
 func TestUpdateKeeps(t *testing.T) {
 	s := newTestSet(2)
 	failMany(s.All()[0], 0)

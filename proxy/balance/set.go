@@ -64,7 +64,11 @@ func (s *Set[P]) Update(now time.Duration, endpoints []mesh.Endpoint) {
 		case was.Endpoint == e:
 			list = append(list, was)
 		default:
-			list = append(list, &Endpoint[P]{Endpoint: e, Peer: was.Peer, load: was.load, set: s})
+			l := was.load
+			if was.State == mesh.Starting {
+				l = newLoad(now) // what failed before it had started says nothing
+			}
+			list = append(list, &Endpoint[P]{Endpoint: e, Peer: was.Peer, load: l, set: s})
 		}
 	}
 	s.list.Store(&list)
@@ -72,6 +76,16 @@ func (s *Set[P]) Update(now time.Duration, endpoints []mesh.Endpoint) {
 
 // All gives the endpoints; the slice must not be changed.
 func (s *Set[P]) All() []*Endpoint[P] { return *s.list.Load() }
+
+// Started says whether there is an endpoint that is not just starting.
+func (s *Set[P]) Started() bool {
+	for _, e := range *s.list.Load() {
+		if e.State != mesh.Starting {
+			return true
+		}
+	}
+	return false
+}
 
 // Pick gives the endpoint for one request, or nil when there is none. It
 // leaves out those in tried while there are others. Random is 64 random bits.
@@ -128,11 +142,14 @@ const (
 	doubtful      // its lease ran out, and nothing is known to be wrong
 	draining      // it asked for nothing new
 	ejected       // it failed lately
-	last     = ejected
+	starting      // its application does not listen yet
+	last     = starting
 )
 
 func rankOf[P any](e *Endpoint[P], now time.Duration) rank {
 	switch {
+	case e.State == mesh.Starting:
+		return starting
 	case !e.load.usable(now):
 		return ejected
 	case e.State == mesh.Draining, e.set.leaving(e.Peer):

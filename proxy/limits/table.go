@@ -93,6 +93,10 @@ func connections() []Row {
 			What: "requests that wait for one destination to get an endpoint", Who: clients, Number: proxy.MaxAwaiting,
 			Past: "the request is refused", Code: overloaded,
 		},
+		{
+			What: "seconds that one waits for the only instances to begin to listen", Who: clients, Number: int(proxy.StartWait.Seconds()),
+			Past: "it is handed to one of them, which refuses it", Code: flow.AppRefused.String(),
+		},
 	}
 }
 

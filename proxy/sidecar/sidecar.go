@@ -40,6 +40,7 @@ type Sidecar struct {
 	pusher  *telemetry.Pusher
 	admin   *admin.Server
 	limits  limits.Limits
+	app     *application
 }
 
 // New opens every listener and the state directory. Then, when it was started
@@ -136,8 +137,9 @@ func (s *Sidecar) buildControl() (err error) {
 	if err != nil {
 		return err
 	}
+	s.app = newApplication(s.cfg.registration(), s.log)
 	s.sub = subscribe.New(subscribe.Config{
-		Servers: servers, Handler: s.proxy, Registration: s.cfg.registration(),
+		Servers: servers, Handler: s.proxy, Registration: s.app.offers,
 		Version: s.cfg.Version, Usage: s.usage, StateDir: s.cfg.StateDir, Log: s.log,
 		TLS: func() *tls.Config { return s.source.ClientTLS(s.serverExpected(), alpn) },
 	})
@@ -189,6 +191,7 @@ func (s *Sidecar) Run(ctx context.Context) error {
 		return s.push(gctx)
 	})
 	group.Go(func() error { return s.giveBack(gctx) })
+	group.Go(func() error { s.app.await(gctx, s.sub.Register); return nil })
 	group.Go(func() error {
 		defer end()
 		serving, stop := context.WithCancel(gctx)

@@ -36,7 +36,7 @@ type Config struct {
 	Dial func(ctx context.Context, network, addr string) (net.Conn, error)
 	// Handler takes the answers.
 	Handler Handler
-	// Registration is what the workload offers; nil on Kubernetes.
+	// Registration is what the workload offers at the start; nil on Kubernetes.
 	Registration *mesh.Registration
 	// Version is this program's.
 	Version string
@@ -92,6 +92,7 @@ type Client struct {
 	out     outbox
 	status  Status
 	drained bool
+	offers  *mesh.Registration
 }
 
 // New makes a client. Watch works at once; Restore may follow, then Run.
@@ -110,6 +111,7 @@ func New(cfg Config) *Client {
 		watches: make(watches),
 		store:   newStore(),
 		out:     newOutbox(),
+		offers:  cfg.Registration,
 	}
 }
 
@@ -158,6 +160,16 @@ func (c *Client) Drain() {
 	defer c.mu.Unlock()
 	c.drained = true
 	c.out.status = true
+	signal(c.wake)
+}
+
+// Register takes the place of the registration before. On an open stream it may
+// differ from that only in what is starting.
+func (c *Client) Register(reg *mesh.Registration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.offers = reg
+	c.out.offers = true
 	signal(c.wake)
 }
 

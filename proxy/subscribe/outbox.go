@@ -21,6 +21,7 @@ type outbox struct {
 	verdicts map[name]*gen.Verdict
 	held     bool // the server needs the full list of what is held
 	status   bool
+	offers   bool                // the registration has changed
 	beat     *gen.ProxyHeartbeat // an answer
 }
 
@@ -94,6 +95,10 @@ func (c *Client) take() []*gen.ProxyMessage {
 	defer c.mu.Unlock()
 	o := &c.out
 	out := o.requestsFor(c.watches)
+	if o.offers {
+		o.offers = false
+		out = append(out, &gen.ProxyMessage{Message: &gen.ProxyMessage_Registration{Registration: wire.EncodeRegistration(c.offers)}})
+	}
 	for _, v := range o.verdicts {
 		out = append(out, &gen.ProxyMessage{Message: &gen.ProxyMessage_Verdict{Verdict: v}})
 	}
@@ -127,7 +132,7 @@ func (c *Client) hello() *gen.ProxyMessage {
 	signal(c.wake)
 	h := &gen.Hello{
 		ProxyVersion: c.cfg.Version,
-		Registration: wire.EncodeRegistration(c.cfg.Registration),
+		Registration: wire.EncodeRegistration(c.offers),
 		Held:         c.store.held(),
 		Version:      wire.EncodeVersion(c.store.version),
 	}

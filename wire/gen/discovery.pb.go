@@ -98,6 +98,7 @@ type ProxyMessage struct {
 	//	*ProxyMessage_Verdict
 	//	*ProxyMessage_Heartbeat
 	//	*ProxyMessage_Held
+	//	*ProxyMessage_Registration
 	Message       isProxyMessage_Message `protobuf_oneof:"message"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -194,6 +195,15 @@ func (x *ProxyMessage) GetHeld() *HeldList {
 	return nil
 }
 
+func (x *ProxyMessage) GetRegistration() *Registration {
+	if x != nil {
+		if x, ok := x.Message.(*ProxyMessage_Registration); ok {
+			return x.Registration
+		}
+	}
+	return nil
+}
+
 type isProxyMessage_Message interface {
 	isProxyMessage_Message()
 }
@@ -223,6 +233,11 @@ type ProxyMessage_Held struct {
 	Held *HeldList `protobuf:"bytes,6,opt,name=held,proto3,oneof"`
 }
 
+type ProxyMessage_Registration struct {
+	// registration takes the place of the one in the hello.
+	Registration *Registration `protobuf:"bytes,7,opt,name=registration,proto3,oneof"`
+}
+
 func (*ProxyMessage_Hello) isProxyMessage_Message() {}
 
 func (*ProxyMessage_Watch) isProxyMessage_Message() {}
@@ -234,6 +249,8 @@ func (*ProxyMessage_Verdict) isProxyMessage_Message() {}
 func (*ProxyMessage_Heartbeat) isProxyMessage_Message() {}
 
 func (*ProxyMessage_Held) isProxyMessage_Message() {}
+
+func (*ProxyMessage_Registration) isProxyMessage_Message() {}
 
 type ServerMessage struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1332,11 +1349,13 @@ func (x *Registration) GetServices() []*RegisteredPort {
 }
 
 type RegisteredPort struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Service       string                 `protobuf:"bytes,1,opt,name=service,proto3" json:"service,omitempty"`
-	Port          uint32                 `protobuf:"varint,2,opt,name=port,proto3" json:"port,omitempty"`
-	Target        *AddrPort              `protobuf:"bytes,3,opt,name=target,proto3" json:"target,omitempty"`
-	Protocol      uint32                 `protobuf:"varint,4,opt,name=protocol,proto3" json:"protocol,omitempty"`
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	Service  string                 `protobuf:"bytes,1,opt,name=service,proto3" json:"service,omitempty"`
+	Port     uint32                 `protobuf:"varint,2,opt,name=port,proto3" json:"port,omitempty"`
+	Target   *AddrPort              `protobuf:"bytes,3,opt,name=target,proto3" json:"target,omitempty"`
+	Protocol uint32                 `protobuf:"varint,4,opt,name=protocol,proto3" json:"protocol,omitempty"`
+	// starting says that nothing listens at target yet.
+	Starting      bool `protobuf:"varint,5,opt,name=starting,proto3" json:"starting,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1397,6 +1416,13 @@ func (x *RegisteredPort) GetProtocol() uint32 {
 		return x.Protocol
 	}
 	return 0
+}
+
+func (x *RegisteredPort) GetStarting() bool {
+	if x != nil {
+		return x.Starting
+	}
+	return false
 }
 
 type AddrPort struct {
@@ -2792,14 +2818,15 @@ var File_leno_v1_discovery_proto protoreflect.FileDescriptor
 
 const file_leno_v1_discovery_proto_rawDesc = "" +
 	"\n" +
-	"\x17leno/v1/discovery.proto\x12\aleno.v1\"\xa7\x02\n" +
+	"\x17leno/v1/discovery.proto\x12\aleno.v1\"\xe4\x02\n" +
 	"\fProxyMessage\x12&\n" +
 	"\x05hello\x18\x01 \x01(\v2\x0e.leno.v1.HelloH\x00R\x05hello\x12'\n" +
 	"\x05watch\x18\x02 \x01(\v2\x0f.leno.v1.TargetH\x00R\x05watch\x12+\n" +
 	"\aunwatch\x18\x03 \x01(\v2\x0f.leno.v1.TargetH\x00R\aunwatch\x12,\n" +
 	"\averdict\x18\x04 \x01(\v2\x10.leno.v1.VerdictH\x00R\averdict\x127\n" +
 	"\theartbeat\x18\x05 \x01(\v2\x17.leno.v1.ProxyHeartbeatH\x00R\theartbeat\x12'\n" +
-	"\x04held\x18\x06 \x01(\v2\x11.leno.v1.HeldListH\x00R\x04heldB\t\n" +
+	"\x04held\x18\x06 \x01(\v2\x11.leno.v1.HeldListH\x00R\x04held\x12;\n" +
+	"\fregistration\x18\a \x01(\v2\x15.leno.v1.RegistrationH\x00R\fregistrationB\t\n" +
 	"\amessage\"\x91\x02\n" +
 	"\rServerMessage\x12/\n" +
 	"\bsnapshot\x18\x01 \x01(\v2\x11.leno.v1.SnapshotH\x00R\bsnapshot\x12)\n" +
@@ -2882,12 +2909,13 @@ const file_leno_v1_discovery_proto_rawDesc = "" +
 	"\bservices\x18\a \x03(\v2\x17.leno.v1.RegisteredPortR\bservices\x1a9\n" +
 	"\vLabelsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\x85\x01\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xa1\x01\n" +
 	"\x0eRegisteredPort\x12\x18\n" +
 	"\aservice\x18\x01 \x01(\tR\aservice\x12\x12\n" +
 	"\x04port\x18\x02 \x01(\rR\x04port\x12)\n" +
 	"\x06target\x18\x03 \x01(\v2\x11.leno.v1.AddrPortR\x06target\x12\x1a\n" +
-	"\bprotocol\x18\x04 \x01(\rR\bprotocol\"2\n" +
+	"\bprotocol\x18\x04 \x01(\rR\bprotocol\x12\x1a\n" +
+	"\bstarting\x18\x05 \x01(\bR\bstarting\"2\n" +
 	"\bAddrPort\x12\x12\n" +
 	"\x04addr\x18\x01 \x01(\fR\x04addr\x12\x12\n" +
 	"\x04port\x18\x02 \x01(\rR\x04port\"0\n" +
@@ -3067,62 +3095,63 @@ var file_leno_v1_discovery_proto_depIdxs = []int32{
 	10, // 3: leno.v1.ProxyMessage.verdict:type_name -> leno.v1.Verdict
 	13, // 4: leno.v1.ProxyMessage.heartbeat:type_name -> leno.v1.ProxyHeartbeat
 	7,  // 5: leno.v1.ProxyMessage.held:type_name -> leno.v1.HeldList
-	8,  // 6: leno.v1.ServerMessage.snapshot:type_name -> leno.v1.Snapshot
-	9,  // 7: leno.v1.ServerMessage.delta:type_name -> leno.v1.SetDelta
-	5,  // 8: leno.v1.ServerMessage.removed:type_name -> leno.v1.ResourceName
-	12, // 9: leno.v1.ServerMessage.heartbeat:type_name -> leno.v1.ServerHeartbeat
-	15, // 10: leno.v1.ServerMessage.goodbye:type_name -> leno.v1.Goodbye
-	16, // 11: leno.v1.Hello.registration:type_name -> leno.v1.Registration
-	6,  // 12: leno.v1.Hello.held:type_name -> leno.v1.Held
-	21, // 13: leno.v1.Hello.watches:type_name -> leno.v1.Target
-	4,  // 14: leno.v1.Hello.version:type_name -> leno.v1.Version
-	0,  // 15: leno.v1.ResourceName.kind:type_name -> leno.v1.Kind
-	0,  // 16: leno.v1.Held.kind:type_name -> leno.v1.Kind
-	6,  // 17: leno.v1.HeldList.held:type_name -> leno.v1.Held
-	0,  // 18: leno.v1.Snapshot.kind:type_name -> leno.v1.Kind
-	4,  // 19: leno.v1.Snapshot.version:type_name -> leno.v1.Version
-	4,  // 20: leno.v1.SetDelta.version:type_name -> leno.v1.Version
-	0,  // 21: leno.v1.Verdict.kind:type_name -> leno.v1.Kind
-	4,  // 22: leno.v1.Verdict.version:type_name -> leno.v1.Version
-	0,  // 23: leno.v1.Sum.kind:type_name -> leno.v1.Kind
-	4,  // 24: leno.v1.ServerHeartbeat.version:type_name -> leno.v1.Version
-	11, // 25: leno.v1.ServerHeartbeat.sums:type_name -> leno.v1.Sum
-	4,  // 26: leno.v1.ProxyHeartbeat.version:type_name -> leno.v1.Version
-	11, // 27: leno.v1.ProxyHeartbeat.sums:type_name -> leno.v1.Sum
-	14, // 28: leno.v1.ProxyHeartbeat.status:type_name -> leno.v1.ProxyStatus
-	39, // 29: leno.v1.Registration.labels:type_name -> leno.v1.Registration.LabelsEntry
-	17, // 30: leno.v1.Registration.services:type_name -> leno.v1.RegisteredPort
-	18, // 31: leno.v1.RegisteredPort.target:type_name -> leno.v1.AddrPort
-	19, // 32: leno.v1.Inbound.networks:type_name -> leno.v1.Prefix
-	23, // 33: leno.v1.Inbound.ports:type_name -> leno.v1.Port
-	23, // 34: leno.v1.Inbound.others:type_name -> leno.v1.Port
-	18, // 35: leno.v1.Port.target:type_name -> leno.v1.AddrPort
-	20, // 36: leno.v1.Port.services:type_name -> leno.v1.ServiceName
-	24, // 37: leno.v1.Port.policies:type_name -> leno.v1.AccessRule
-	21, // 38: leno.v1.Destination.target:type_name -> leno.v1.Target
-	20, // 39: leno.v1.Destination.service:type_name -> leno.v1.ServiceName
-	28, // 40: leno.v1.Destination.rules:type_name -> leno.v1.Rule
-	27, // 41: leno.v1.Destination.sets:type_name -> leno.v1.SetReference
-	20, // 42: leno.v1.SetReference.service:type_name -> leno.v1.ServiceName
-	30, // 43: leno.v1.Rule.matches:type_name -> leno.v1.Match
-	29, // 44: leno.v1.Rule.backends:type_name -> leno.v1.Backend
-	20, // 45: leno.v1.Backend.service:type_name -> leno.v1.ServiceName
-	31, // 46: leno.v1.Match.headers:type_name -> leno.v1.ValueMatch
-	31, // 47: leno.v1.Match.query:type_name -> leno.v1.ValueMatch
-	33, // 48: leno.v1.EndpointSet.entries:type_name -> leno.v1.Entry
-	33, // 49: leno.v1.EndpointDelta.changed:type_name -> leno.v1.Entry
-	18, // 50: leno.v1.Endpoint.addr:type_name -> leno.v1.AddrPort
-	18, // 51: leno.v1.Endpoint.proxy:type_name -> leno.v1.AddrPort
-	4,  // 52: leno.v1.SavedState.version:type_name -> leno.v1.Version
-	37, // 53: leno.v1.SavedState.destinations:type_name -> leno.v1.SavedDestination
-	38, // 54: leno.v1.SavedDestination.sets:type_name -> leno.v1.SavedSet
-	1,  // 55: leno.v1.Discovery.Stream:input_type -> leno.v1.ProxyMessage
-	2,  // 56: leno.v1.Discovery.Stream:output_type -> leno.v1.ServerMessage
-	56, // [56:57] is the sub-list for method output_type
-	55, // [55:56] is the sub-list for method input_type
-	55, // [55:55] is the sub-list for extension type_name
-	55, // [55:55] is the sub-list for extension extendee
-	0,  // [0:55] is the sub-list for field type_name
+	16, // 6: leno.v1.ProxyMessage.registration:type_name -> leno.v1.Registration
+	8,  // 7: leno.v1.ServerMessage.snapshot:type_name -> leno.v1.Snapshot
+	9,  // 8: leno.v1.ServerMessage.delta:type_name -> leno.v1.SetDelta
+	5,  // 9: leno.v1.ServerMessage.removed:type_name -> leno.v1.ResourceName
+	12, // 10: leno.v1.ServerMessage.heartbeat:type_name -> leno.v1.ServerHeartbeat
+	15, // 11: leno.v1.ServerMessage.goodbye:type_name -> leno.v1.Goodbye
+	16, // 12: leno.v1.Hello.registration:type_name -> leno.v1.Registration
+	6,  // 13: leno.v1.Hello.held:type_name -> leno.v1.Held
+	21, // 14: leno.v1.Hello.watches:type_name -> leno.v1.Target
+	4,  // 15: leno.v1.Hello.version:type_name -> leno.v1.Version
+	0,  // 16: leno.v1.ResourceName.kind:type_name -> leno.v1.Kind
+	0,  // 17: leno.v1.Held.kind:type_name -> leno.v1.Kind
+	6,  // 18: leno.v1.HeldList.held:type_name -> leno.v1.Held
+	0,  // 19: leno.v1.Snapshot.kind:type_name -> leno.v1.Kind
+	4,  // 20: leno.v1.Snapshot.version:type_name -> leno.v1.Version
+	4,  // 21: leno.v1.SetDelta.version:type_name -> leno.v1.Version
+	0,  // 22: leno.v1.Verdict.kind:type_name -> leno.v1.Kind
+	4,  // 23: leno.v1.Verdict.version:type_name -> leno.v1.Version
+	0,  // 24: leno.v1.Sum.kind:type_name -> leno.v1.Kind
+	4,  // 25: leno.v1.ServerHeartbeat.version:type_name -> leno.v1.Version
+	11, // 26: leno.v1.ServerHeartbeat.sums:type_name -> leno.v1.Sum
+	4,  // 27: leno.v1.ProxyHeartbeat.version:type_name -> leno.v1.Version
+	11, // 28: leno.v1.ProxyHeartbeat.sums:type_name -> leno.v1.Sum
+	14, // 29: leno.v1.ProxyHeartbeat.status:type_name -> leno.v1.ProxyStatus
+	39, // 30: leno.v1.Registration.labels:type_name -> leno.v1.Registration.LabelsEntry
+	17, // 31: leno.v1.Registration.services:type_name -> leno.v1.RegisteredPort
+	18, // 32: leno.v1.RegisteredPort.target:type_name -> leno.v1.AddrPort
+	19, // 33: leno.v1.Inbound.networks:type_name -> leno.v1.Prefix
+	23, // 34: leno.v1.Inbound.ports:type_name -> leno.v1.Port
+	23, // 35: leno.v1.Inbound.others:type_name -> leno.v1.Port
+	18, // 36: leno.v1.Port.target:type_name -> leno.v1.AddrPort
+	20, // 37: leno.v1.Port.services:type_name -> leno.v1.ServiceName
+	24, // 38: leno.v1.Port.policies:type_name -> leno.v1.AccessRule
+	21, // 39: leno.v1.Destination.target:type_name -> leno.v1.Target
+	20, // 40: leno.v1.Destination.service:type_name -> leno.v1.ServiceName
+	28, // 41: leno.v1.Destination.rules:type_name -> leno.v1.Rule
+	27, // 42: leno.v1.Destination.sets:type_name -> leno.v1.SetReference
+	20, // 43: leno.v1.SetReference.service:type_name -> leno.v1.ServiceName
+	30, // 44: leno.v1.Rule.matches:type_name -> leno.v1.Match
+	29, // 45: leno.v1.Rule.backends:type_name -> leno.v1.Backend
+	20, // 46: leno.v1.Backend.service:type_name -> leno.v1.ServiceName
+	31, // 47: leno.v1.Match.headers:type_name -> leno.v1.ValueMatch
+	31, // 48: leno.v1.Match.query:type_name -> leno.v1.ValueMatch
+	33, // 49: leno.v1.EndpointSet.entries:type_name -> leno.v1.Entry
+	33, // 50: leno.v1.EndpointDelta.changed:type_name -> leno.v1.Entry
+	18, // 51: leno.v1.Endpoint.addr:type_name -> leno.v1.AddrPort
+	18, // 52: leno.v1.Endpoint.proxy:type_name -> leno.v1.AddrPort
+	4,  // 53: leno.v1.SavedState.version:type_name -> leno.v1.Version
+	37, // 54: leno.v1.SavedState.destinations:type_name -> leno.v1.SavedDestination
+	38, // 55: leno.v1.SavedDestination.sets:type_name -> leno.v1.SavedSet
+	1,  // 56: leno.v1.Discovery.Stream:input_type -> leno.v1.ProxyMessage
+	2,  // 57: leno.v1.Discovery.Stream:output_type -> leno.v1.ServerMessage
+	57, // [57:58] is the sub-list for method output_type
+	56, // [56:57] is the sub-list for method input_type
+	56, // [56:56] is the sub-list for extension type_name
+	56, // [56:56] is the sub-list for extension extendee
+	0,  // [0:56] is the sub-list for field type_name
 }
 
 func init() { file_leno_v1_discovery_proto_init() }
@@ -3137,6 +3166,7 @@ func file_leno_v1_discovery_proto_init() {
 		(*ProxyMessage_Verdict)(nil),
 		(*ProxyMessage_Heartbeat)(nil),
 		(*ProxyMessage_Held)(nil),
+		(*ProxyMessage_Registration)(nil),
 	}
 	file_leno_v1_discovery_proto_msgTypes[1].OneofWrappers = []any{
 		(*ServerMessage_Snapshot)(nil),
