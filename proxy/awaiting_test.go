@@ -82,8 +82,10 @@ func TestAwaitingStart(t *testing.T) {
 		begin := time.Now()
 		clock := func() time.Duration { return time.Since(begin) + 1 }
 		var w awaiting
-		now := starting
-		look := func() outlook { return now }
+		var now atomic.Uint32
+		set := func(o outlook) { now.Store(uint32(o)); w.updated() }
+		look := func() outlook { return outlook(now.Load()) }
+		set(starting)
 		took := func(want time.Duration, reason string) {
 			t.Helper()
 			before := clock()
@@ -96,13 +98,13 @@ func TestAwaitingStart(t *testing.T) {
 		took(0, "no-endpoints")
 
 		w.updated() // another one is starting
-		time.AfterFunc(StartWait-1, func() { now = usable; w.updated() })
+		time.AfterFunc(StartWait-1, func() { set(usable) })
 		took(StartWait-1, "")
 
 		// The only one begins to start in time, and goes away again too late.
-		now = empty
-		time.AfterFunc(endpointWait-1, func() { now = starting; w.updated() })
-		time.AfterFunc(endpointWait+1, func() { now = empty; w.updated() })
+		set(empty)
+		time.AfterFunc(endpointWait-1, func() { set(starting) })
+		time.AfterFunc(endpointWait+1, func() { set(empty) })
 		took(endpointWait+1, "no-endpoints")
 	})
 }

@@ -18,8 +18,14 @@ func sum(t testing.TB, r *telemetry.Registry, metric string, labels ...string) (
 	if err := r.WriteText(&text); err != nil {
 		t.Fatal(err)
 	}
+	seen := make(map[string]bool)
 lines:
 	for line := range strings.Lines(text.String()) {
+		if series := line[:strings.LastIndexByte(line, ' ')]; seen[series] {
+			t.Fatalf("%s is there twice", series)
+		} else if line[0] != '#' {
+			seen[series] = true
+		}
 		rest, ok := strings.CutPrefix(strings.TrimSpace(line), metric)
 		if !ok || rest == "" || rest[0] != '{' && rest[0] != ' ' {
 			continue

@@ -36,6 +36,7 @@ type Registry struct {
 	authz    map[authzKey]*Authz
 	released []retirable // without users, the longest idle first
 	retired  map[string]*Counter
+	counters map[string]*Counter // by name and labels
 	failures map[Direction]*failures
 }
 
@@ -98,6 +99,7 @@ func NewRegistry(cfg Config) *Registry {
 		tcp:      make(map[Edge]*TCP),
 		authz:    make(map[authzKey]*Authz),
 		retired:  make(map[string]*Counter),
+		counters: make(map[string]*Counter),
 		failures: make(map[Direction]*failures),
 	}
 	for _, f := range edgeFamilies() {
@@ -118,12 +120,18 @@ func (c *Counter) Add(n uint64) { c.n.Add(n) }
 // Value gives the count so far.
 func (c *Counter) Value() uint64 { return c.n.Load() }
 
-// Counter registers a counter. The name and labels are for the caller to keep
-// unique; the name should end in _total.
+// Counter gives the counter of this name and these labels, which is registered
+// the first time. The name should end in _total. How many there are is not
+// bounded here: labels are for what the program itself names.
 func (r *Registry) Counter(name, help string, labels ...Label) *Counter {
-	c := &Counter{}
+	key := name + renderLabels(labels)
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if c := r.counters[key]; c != nil {
+		return c
+	}
+	c := &Counter{}
+	r.counters[key] = c
 	r.register(r.family(name, help, counterKind), series{extra: labels, count: &c.n})
 	return c
 }

@@ -150,6 +150,23 @@ func TestSameEdgeSameCounters(t *testing.T) {
 	}
 }
 
+// TestSameCounter: who counts something now and then asks for its counter each
+// time.
+func TestSameCounter(t *testing.T) {
+	r := NewRegistry(Config{})
+	before := r.nextID
+	for range 100 {
+		r.Counter("leno_things_total", "Things.", Label{"side", "left"}).Add(1)
+		r.Counter("leno_things_total", "Things.", Label{"side", "right"}).Add(2)
+	}
+	if n := r.nextID - before; n != 2 {
+		t.Errorf("%d series for two counters", n)
+	}
+	if f := scrape(t, r)["leno_things_total"]; len(f.GetMetric()) != 2 || sum(f, "side=left") != 100 || sum(f, "side=right") != 200 {
+		t.Errorf("%v", f)
+	}
+}
+
 func TestEdgesPastTheLimitFold(t *testing.T) {
 	r := NewRegistry(Config{MaxSeries: 30})
 	for i := range 100 {

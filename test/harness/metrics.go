@@ -12,6 +12,7 @@ import (
 type Metrics []sample
 
 type sample struct {
+	series string // name and labels as they stand there
 	name   string
 	labels map[string]string
 	value  float64
@@ -26,7 +27,15 @@ func (p *Proxy) Metrics() Metrics {
 	if err != nil {
 		p.t.Fatal(err)
 	}
-	return ParseMetrics(page)
+	m := ParseMetrics(page)
+	seen := make(map[string]bool, len(m))
+	for _, s := range m {
+		if seen[s.series] {
+			p.t.Errorf("%s has the series %s twice", p.Name, s.series)
+		}
+		seen[s.series] = true
+	}
+	return m
 }
 
 // ParseMetrics reads a page in Prometheus' text form.
@@ -54,7 +63,8 @@ func parseSample(line string) (s sample, ok bool) {
 	if s.value, err = strconv.ParseFloat(line[at+1:], 64); err != nil {
 		return s, false
 	}
-	name, rest, _ := strings.Cut(line[:at], "{")
+	s.series = line[:at]
+	name, rest, _ := strings.Cut(s.series, "{")
 	s.name, s.labels = name, make(map[string]string)
 	for pair := range strings.SplitSeq(strings.TrimSuffix(rest, "}"), `",`) {
 		if k, v, ok := strings.Cut(pair, `="`); ok {
