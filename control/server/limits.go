@@ -6,6 +6,7 @@ import (
 	"connectrpc.com/connect"
 
 	"github.com/leno-mesh/leno/control/ca"
+	"github.com/leno-mesh/leno/control/gate"
 	"github.com/leno-mesh/leno/control/publish"
 	"github.com/leno-mesh/leno/control/store"
 	"github.com/leno-mesh/leno/wire"
@@ -32,7 +33,10 @@ func Limits() []Limit {
 	metrics := store.Defaults()
 	return []Limit{
 		{"bytes of a request's head", strangers, maxHead, "the request is refused", "431"},
-		{"seconds that a TLS handshake may take", strangers, seconds(headTime), "the connection is closed", "–"},
+		{"TLS handshakes under way", strangers, gate.MaxHandshakes, "the oldest of the address with the most is ended", "–"},
+		{"seconds that one may take", strangers, seconds(gate.HandshakeTime), "the connection is closed", "–"},
+		{"connections without a certificate", strangers, gate.MaxGuests, "the oldest of the address with the most is ended", "–"},
+		{"connections of one workload", members, gate.MaxOfWorkload, "its oldest one is ended", "–"},
 		{"streams of one connection", strangers, maxStreams, "the stream is refused", "REFUSED_STREAM"},
 		{"bytes received on one connection that nobody took", strangers, connWindow, "its window stays shut", "–"},
 		{"bytes of a call for a certificate", strangers, maxIssue, "the call is refused", exhausted},

@@ -3,7 +3,6 @@ package server
 import (
 	"context"
 	"crypto/ecdsa"
-	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"fmt"
@@ -16,6 +15,7 @@ import (
 
 	"github.com/leno-mesh/leno/control/ca"
 	"github.com/leno-mesh/leno/control/catalog"
+	"github.com/leno-mesh/leno/control/gate"
 	"github.com/leno-mesh/leno/control/publish"
 	"github.com/leno-mesh/leno/control/registry"
 	"github.com/leno-mesh/leno/control/store"
@@ -64,7 +64,7 @@ func (s *Server) serveProxies(ctx context.Context) error {
 		},
 		ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
 	}
-	return serve(ctx, srv, tls.NewListener(s.proxies, s.source.OpenServerTLS("h2")), stopGrace)
+	return serve(ctx, srv, gate.New(s.proxies, s.source.OpenServerTLS("h2"), s.log), stopGrace)
 }
 
 // authority answers requests for certificates.
