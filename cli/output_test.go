@@ -182,3 +182,15 @@ func TestPrintable(t *testing.T) {
 		t.Errorf("%q", got)
 	}
 }
+
+// TestAnchors: what nobody said is not taken for a no.
+func TestAnchors(t *testing.T) {
+	yes, no := true, false
+	for want, p := range map[string]operator.Proxy{"√": {Anchors: &yes}, "×": {Anchors: &no}, "-": {}} {
+		table := proxyTable([]operator.Proxy{p}, true)
+		at := slices.Index(table.head, "ANCHORS")
+		if got := table.rows[0][at]; got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
+	}
+}

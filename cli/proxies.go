@@ -58,12 +58,20 @@ func proxyTable(all []operator.Proxy, wide bool) *table {
 	for _, p := range all {
 		row := []string{p.Name, p.Namespace, proxyState(p), p.Snapshot, age(p.Confirmed), until(p.CertificateEnd), memory(p.RSSBytes)}
 		if wide {
-			row = append(row, strconv.FormatFloat(p.CPUSeconds, 'f', 2, 64)+"s", strconv.Itoa(p.Destinations), tick(p.Anchors),
+			row = append(row, strconv.FormatFloat(p.CPUSeconds, 'f', 2, 64)+"s", strconv.Itoa(p.Destinations), maybe(p.Anchors),
 				p.Addr, p.ProxyVersion, strings.Join(p.Services, ","), p.Workload)
 		}
 		t.add(row...)
 	}
 	return t
+}
+
+// maybe is a tick, or a dash for what nobody said.
+func maybe(ok *bool) string {
+	if ok == nil {
+		return "-"
+	}
+	return tick(*ok)
 }
 
 // proxyState is what matters most about a proxy, in one word.

@@ -40,6 +40,10 @@ type Token struct {
 	Workload       string    `json:"workload,omitempty"`
 }
 
+// StaleAfter is how long after the last agreement with the control plane a
+// proxy's snapshot is called old: three heartbeats.
+const StaleAfter = 45 * time.Second
+
 // Proxy is one workload that joined, with what is known of its proxy.
 type Proxy struct {
 	Workload       string   `json:"workload"`
@@ -64,8 +68,9 @@ type Proxy struct {
 	Snapshot     string    `json:"snapshot,omitempty"`
 	Confirmed    time.Time `json:"confirmed,omitzero"`
 	Destinations int       `json:"destinations"`
-	// Anchors says that the proxy has the trust anchors of now.
-	Anchors        bool              `json:"anchors"`
+	// Anchors says whether the proxy has the trust anchors of now. Nil: it has
+	// not said, or the server is of a release that does not tell.
+	Anchors        *bool             `json:"anchors,omitempty"`
 	Refused        map[string]string `json:"refused,omitempty"`
 	CertificateEnd time.Time         `json:"certificate_end,omitzero"`
 	RSSBytes       uint64            `json:"rss_bytes"`

@@ -32,7 +32,7 @@ type Config struct {
 	Registered func(Peer, *mesh.Registration) error
 	// Draining is called once when a workload says that it takes nothing new.
 	Draining func(mesh.WorkloadID)
-	// Heartbeat is the time between two comparisons with a proxy. Default 10 s.
+	// Heartbeat is the time between two comparisons with a proxy. Default 15 s.
 	Heartbeat time.Duration
 	Log       *slog.Logger
 }
@@ -67,7 +67,7 @@ type encoded struct {
 // Run has seen every door of the catalog sync.
 func New(cfg Config) *Publisher {
 	if cfg.Heartbeat == 0 {
-		cfg.Heartbeat = 10 * time.Second
+		cfg.Heartbeat = 15 * time.Second
 	}
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)

@@ -9,10 +9,6 @@ import (
 	"github.com/leno-mesh/leno/control/publish"
 )
 
-// staleAfter is how long after the last agreement a proxy's snapshot is
-// called old: three heartbeats.
-const staleAfter = 30 * time.Second
-
 // checker is a door, or where the authority is kept, that can judge what it
 // brings.
 type checker interface {
@@ -147,14 +143,14 @@ func (s *Server) checkProxy(r *report, p publish.ProxyStatus) (faults int) {
 	for resource, why := range p.Refused {
 		say("snapshots are taken", resource+" was refused: "+why, "are proxy and server within two releases of each other? see `leno proxies -o json`, and "+logs)
 	}
-	if p.Bundle != s.publisher.BundleHash() && time.Since(p.Connected) > staleAfter {
+	if p.Bundle != s.publisher.BundleHash() && time.Since(p.Connected) > operator.StaleAfter {
 		say("trust anchors are those of now", "it still has others", "look at the proxy's log")
 	}
 	seen := p.Confirmed
 	if seen.IsZero() {
 		seen = p.Connected
 	}
-	if time.Since(seen) > staleAfter {
+	if time.Since(seen) > operator.StaleAfter {
 		say("snapshot is agreed on", "not confirmed since "+seen.Format(time.RFC3339), logs)
 	}
 	if left := time.Until(p.CertificateUntil); left <= 0 {

@@ -123,7 +123,10 @@ func (s *Server) listProxies(*http.Request) (any, error) {
 		p := describe(ix, w)
 		if st, ok := streams[w.ID]; ok {
 			addStream(&p, st)
-			p.Anchors = st.Bundle == s.publisher.BundleHash()
+			if st.Bundle != 0 {
+				now := st.Bundle == s.publisher.BundleHash()
+				p.Anchors = &now
+			}
 		}
 		out = append(out, p)
 	}

@@ -186,12 +186,8 @@ func logsOf(pods []corev1.Pod) string {
 	return fmt.Sprintf("kubectl logs -n %s %s -c %s", pods[0].Namespace, pods[0].Name, proxyContainer)
 }
 
-// staleAfter is how long after the last agreement a proxy's snapshot is called
-// old, as in the control plane's own checks.
-const staleAfter = 30 * time.Second
-
 // confirmed says whether a proxy and its server agreed lately.
-func confirmed(x *operator.Proxy) bool { return time.Since(lastSeen(x)) <= staleAfter }
+func confirmed(x *operator.Proxy) bool { return time.Since(lastSeen(x)) <= operator.StaleAfter }
 
 func lastSeen(x *operator.Proxy) time.Time {
 	if x.Confirmed.IsZero() {

@@ -19,7 +19,7 @@ const (
 	dialTimeout      = 5 * time.Second
 	handshakeTimeout = 5 * time.Second
 	// A connection that is silent for pingAfter is asked whether it lives.
-	pingAfter   = 10 * time.Second
+	pingAfter   = 15 * time.Second
 	pingTimeout = 5 * time.Second
 	pushTimeout = 10 * time.Second
 	// The windows are small: what comes is small, and memory is a budget.

@@ -40,7 +40,7 @@ func TestAnotherTrustAnchor(t *testing.T) {
 	s.mesh.RestartServer()
 	harness.Wait(t, "both anchors at every proxy", func() string {
 		for name, p := range s.mesh.Proxies() {
-			if !p.Anchors {
+			if p.Anchors == nil || !*p.Anchors {
 				return fmt.Sprintf("%s has not: %+v", name, p)
 			}
 		}
