@@ -18,9 +18,8 @@ ENVOY := $(CACHE)/envoy-$(ENVOY_VERSION)/envoy
 
 # Tests that start real servers and networks run one package at a time: two
 # cores are soon full, and a starved database is a slow one.
-# The cluster must be built first, and among the hostile clients an honest call
-# fails now and then, which is not understood yet: see their targets.
-HEAVY   = $$(go list ./test/... | grep -v -e /test/abuse -e /test/kube)
+# The cluster must be built first: see its target.
+HEAVY   = $$(go list ./test/... | grep -v /test/kube)
 LIGHT   = $$(go list ./... | grep -v '/leno/test/')
 RACE   := go test -race -timeout=15m
 LONG   := go test -race -timeout=30m
