@@ -61,6 +61,9 @@ func newWorld(t *testing.T, epoch uint64, change func(*Config)) *world {
 	return w
 }
 
+// beat is the longest time between two heartbeats.
+func (w *world) beat() time.Duration { return w.pub.cfg.Heartbeat * 5 / 4 }
+
 func (w *world) peer(name string) Peer {
 	return Peer{
 		Identity: mesh.NewIdentity("mesh", "shop", name), Workload: mesh.WorkloadID(name),

@@ -112,13 +112,13 @@ func TestLostUpdateHeals(t *testing.T) {
 		if p.endpoints(web) != 1 {
 			t.Fatal("nothing was lost")
 		}
-		time.Sleep(15 * time.Second)
+		time.Sleep(w.beat())
 		synctest.Wait()
 		if p.endpoints(web) != 2 {
 			t.Fatalf("%d endpoints after a heartbeat, want 2", p.endpoints(web))
 		}
-		time.Sleep(15 * time.Second)
-		if age := time.Since(p.Status().Confirmed); age > 13*time.Second {
+		time.Sleep(w.beat())
+		if age := time.Since(p.Status().Confirmed); age > w.beat() {
 			t.Errorf("not confirmed for %v", age)
 		}
 	})
@@ -147,7 +147,7 @@ func TestRefusedSnapshot(t *testing.T) {
 		if got := st.Refused["destination web:80"]; got != errRefusedHere.Error() {
 			t.Errorf("the operator sees %q in %v", got, st.Refused)
 		}
-		if time.Since(st.Confirmed) > 15*time.Second {
+		if time.Since(st.Confirmed) > w.beat() {
 			t.Error("a refused snapshot is sent again and again")
 		}
 		p.mu.Lock()
