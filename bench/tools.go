@@ -71,7 +71,8 @@ func versions(ctx context.Context, tools map[string]string) map[string]string {
 		if path := tools[tool]; path != "" {
 			out, _ := exec.CommandContext(ctx, path, flag).CombinedOutput()
 			line, _, _ := bytes.Cut(bytes.TrimSpace(out), []byte("\n"))
-			v[tool] = strings.TrimSpace(string(line))
+			// Some say from where they were started, which is nobody's business.
+			v[tool] = strings.TrimSpace(strings.ReplaceAll(string(line), path, filepath.Base(path)))
 		}
 	}
 	return v
