@@ -128,17 +128,32 @@ func (s *Server) setLevel(w http.ResponseWriter, r *http.Request) {
 	s.level(w, r)
 }
 
-// loopback refuses everybody who is not on this machine's loopback, and pages
-// of browsers that were tricked into asking.
+// loopback refuses everybody who does not come over this machine's loopback,
+// and pages of browsers that were tricked into asking.
 func loopback(h http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		from, err := netip.ParseAddrPort(r.RemoteAddr)
-		if err != nil || !from.Addr().Unmap().IsLoopback() || !localName(r.Host) || r.Header.Get("Origin") != "" {
-			http.Error(w, "only from this machine's loopback", http.StatusForbidden)
+		if !overLoopback(r) || !localName(r.Host) || r.Header.Get("Origin") != "" {
+			http.Error(w, "only over this machine's loopback", http.StatusForbidden)
 			return
 		}
 		h(w, r)
 	}
+}
+
+// overLoopback says whether a connection has never left this machine: it comes
+// from a loopback address, or from the very address that it goes to. Nobody else
+// can connect from that: the kernel drops its own addresses when they come from
+// the network, and would send its answers to itself.
+func overLoopback(r *http.Request) bool {
+	from, err := netip.ParseAddrPort(r.RemoteAddr)
+	if err != nil {
+		return false
+	}
+	if from.Addr().Unmap().IsLoopback() {
+		return true
+	}
+	local, ok := r.Context().Value(http.LocalAddrContextKey).(*net.TCPAddr)
+	return ok && local.AddrPort().Addr().Unmap() == from.Addr().Unmap()
 }
 
 // localName says whether a Host field names an address rather than a name

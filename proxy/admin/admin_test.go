@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
+	"net/http/httptest"
 	"net/netip"
 	"strings"
 	"sync"
@@ -61,11 +63,40 @@ func TestPages(t *testing.T) {
 	do("GET", "/ready", "", "", "ready", 200)
 	do("GET", "/metrics", "", "", "x 1", 200)
 	do("GET", "/debug/snapshot", "", "", `"a": 1`, 200)
-	do("GET", "/debug/snapshot", "", "evil.example", "only from", 403)
+	do("GET", "/debug/snapshot", "", "evil.example", "only over", 403)
 	do("PUT", "/debug/log-level", "debug", "", "DEBUG", 200)
 	do("PUT", "/debug/log-level", "loud", "", "want one of", 400)
 	if level.Level() != slog.LevelDebug {
 		t.Error("level was not set")
+	}
+}
+
+// TestOverLoopback: a workload with an address of its own is looked into from
+// its machine, and from nowhere else.
+func TestOverLoopback(t *testing.T) {
+	for name, test := range map[string]struct {
+		from, to string
+		want     int
+	}{
+		"loopback":         {"127.0.0.1:1", "127.0.0.9:4191", 200},
+		"IPv6 loopback":    {"[::1]:1", "[::1]:4191", 200},
+		"in IPv6's form":   {"[::ffff:127.0.0.1]:1", "[::ffff:127.0.0.1]:4191", 200},
+		"the same address": {"10.0.0.5:1", "10.0.0.5:4191", 200},
+		"and in a pod":     {"10.0.0.5:1", "[::ffff:10.0.0.5]:4191", 200},
+		"another machine":  {"10.0.0.6:1", "10.0.0.5:4191", 403},
+		"nobody knows":     {"", "10.0.0.5:4191", 403},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := httptest.NewRequest(http.MethodGet, "http://"+test.to+"/debug/limits", http.NoBody)
+			r.RemoteAddr = test.from
+			local := net.TCPAddrFromAddrPort(netip.MustParseAddrPort(test.to))
+			r = r.WithContext(context.WithValue(r.Context(), http.LocalAddrContextKey, local))
+			w := httptest.NewRecorder()
+			loopback(func(http.ResponseWriter, *http.Request) {})(w, r)
+			if w.Code != test.want {
+				t.Errorf("%d, want %d", w.Code, test.want)
+			}
+		})
 	}
 }
 

@@ -94,6 +94,11 @@ func TestIdleWithStreamsPingsSlowly(t *testing.T) {
 				t.Fatal("a quiet opaque stream made the link unusable")
 			}
 		}
+		// A whole night, and it still carries bytes both ways.
+		time.Sleep(12 * time.Hour)
+		if _, err := s.Write([]byte("x")); err != nil || !p.client.Usable() {
+			t.Errorf("after a night: %v, usable %v", err, p.client.Usable())
+		}
 		if p.client.Idle() != 0 || p.client.Active() != 1 {
 			t.Errorf("idle %v, active %d", p.client.Idle(), p.client.Active())
 		}
