@@ -19,6 +19,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/leno-mesh/leno/crowd"
 	"github.com/leno-mesh/leno/identity"
 	"github.com/leno-mesh/leno/mesh"
 )
@@ -52,11 +53,11 @@ type Gate struct {
 	shutting context.CancelFunc
 
 	mu         sync.Mutex
-	handshakes crowd[netip.Prefix]    // guarded by mu
-	guests     crowd[netip.Prefix]    // guarded by mu
-	members    crowd[mesh.WorkloadID] // guarded by mu
-	ended      int                    // guarded by mu; to make room, since the log last said so
-	told       time.Time              // guarded by mu
+	handshakes crowd.Crowd[netip.Prefix, *conn]    // guarded by mu
+	guests     crowd.Crowd[netip.Prefix, *conn]    // guarded by mu
+	members    crowd.Crowd[mesh.WorkloadID, *conn] // guarded by mu
+	ended      int                                 // guarded by mu; to make room, since the log last said so
+	told       time.Time                           // guarded by mu
 }
 
 // New takes over a listener.
@@ -70,9 +71,9 @@ func build(l net.Listener, cfg *tls.Config, log *slog.Logger) *Gate {
 	return &Gate{
 		Listener: l, tls: cfg, log: log,
 		ready: make(chan *tls.Conn), failed: make(chan error), closed: make(chan struct{}),
-		handshakes: newCrowd[netip.Prefix](MaxHandshakes, 0),
-		guests:     newCrowd[netip.Prefix](MaxGuests, 0),
-		members:    newCrowd[mesh.WorkloadID](0, MaxOfWorkload),
+		handshakes: crowd.Crowd[netip.Prefix, *conn]{Most: MaxHandshakes},
+		guests:     crowd.Crowd[netip.Prefix, *conn]{Most: MaxGuests},
+		members:    crowd.Crowd[mesh.WorkloadID, *conn]{Each: MaxOfWorkload},
 	}
 }
 
@@ -121,8 +122,8 @@ func (g *Gate) run(ctx context.Context) {
 			}
 			continue
 		}
-		c := &conn{Conn: raw, gate: g, from: networkOf(raw.RemoteAddr())}
-		_ = g.enter(c, g.handshakes.door(c.from))
+		c := &conn{Conn: raw, gate: g, from: crowd.Network(raw.RemoteAddr())}
+		_ = g.enter(c, place(&g.handshakes, c.from))
 		g.shaking.Go(func() { g.handshake(ctx, c) })
 	}
 }
@@ -137,7 +138,7 @@ func (g *Gate) handshake(ctx context.Context, c *conn) {
 		_ = c.Close()
 		return
 	}
-	door := g.guests.door(c.from)
+	door := place(&g.guests, c.from)
 	if state := secured.ConnectionState(); len(state.PeerCertificates) > 0 {
 		_, workload, err := identity.Peer(state)
 		if err != nil {
@@ -145,7 +146,7 @@ func (g *Gate) handshake(ctx context.Context, c *conn) {
 			_ = c.Close()
 			return
 		}
-		door = g.members.door(workload)
+		door = place(&g.members, workload)
 	}
 	if !g.enter(c, door) {
 		return
@@ -157,19 +158,15 @@ func (g *Gate) handshake(ctx context.Context, c *conn) {
 	}
 }
 
-// networkOf is what one client can have many addresses of: a /64 of IPv6.
-func networkOf(a net.Addr) netip.Prefix {
-	tcp, ok := a.(*net.TCPAddr)
-	if !ok {
-		return netip.Prefix{}
+// door lets a connection into a crowd. It gives the one that must go for it,
+// or nil, and what takes the new one out again.
+type door func(*conn) (out *conn, leave func())
+
+func place[K comparable](in *crowd.Crowd[K, *conn], k K) door {
+	return func(c *conn) (*conn, func()) {
+		out, _ := in.Add(k, c)
+		return out, func() { in.Remove(k, c) }
 	}
-	addr := tcp.AddrPort().Addr().Unmap().WithZone("")
-	bits := addr.BitLen()
-	if addr.Is6() {
-		bits = 64
-	}
-	p, _ := addr.Prefix(bits) // such a prefix there is
-	return p
 }
 
 // enter moves a connection from where it is to the next crowd, and ends the one
@@ -181,7 +178,7 @@ func (g *Gate) enter(c *conn, next door) bool {
 		return false
 	}
 	if c.leave != nil {
-		c.leave(c)
+		c.leave()
 	}
 	var out *conn
 	out, c.leave = next(c)
@@ -209,14 +206,14 @@ type conn struct {
 	net.Conn
 	gate  *Gate
 	from  netip.Prefix
-	leave func(*conn) // guarded by gate.mu; takes it out of its crowd
-	gone  bool        // guarded by gate.mu
+	leave func() // guarded by gate.mu; takes it out of its crowd
+	gone  bool   // guarded by gate.mu
 }
 
 func (c *conn) Close() error {
 	c.gate.mu.Lock()
 	if c.leave != nil {
-		c.leave(c)
+		c.leave()
 	}
 	c.leave, c.gone = nil, true
 	c.gate.mu.Unlock()

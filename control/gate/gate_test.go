@@ -6,7 +6,6 @@ import (
 	"io"
 	"log/slog"
 	"net"
-	"net/netip"
 	"testing"
 	"time"
 
@@ -39,7 +38,7 @@ func open(t *testing.T, handshakes, guests, each int) *town {
 		t.Fatal(err)
 	}
 	w.Gate = build(l, server.OpenServerTLS("h2"), slog.New(slog.NewTextHandler(t.Output(), nil)))
-	w.handshakes.most, w.guests.most, w.members.each = handshakes, guests, each
+	w.handshakes.Most, w.guests.Most, w.members.Each = handshakes, guests, each
 	w.begin()
 	done := make(chan struct{})
 	go func() {
@@ -152,7 +151,7 @@ func TestGuests(t *testing.T) {
 	stands(t, member, inside)
 	stands(t, other, otherInside) // its address has only one
 	w.mu.Lock()
-	n := w.guests.n
+	n := w.guests.Len()
 	w.mu.Unlock()
 	if n != 3 {
 		t.Errorf("%d guests", n)
@@ -176,67 +175,7 @@ func TestMembers(t *testing.T) {
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.members.n != 0 || len(w.members.of) != 0 || w.handshakes.n != 0 {
-		t.Errorf("all are closed; %d members and %d handshakes are left", w.members.n, w.handshakes.n)
-	}
-}
-
-// TestCrowd says who makes room for whom.
-func TestCrowd(t *testing.T) {
-	for name, test := range map[string]struct {
-		most, each int
-		come       string // one letter for each: whom it is from
-		want       string // who is left, in the order in which they came
-	}{
-		"room for all":            {4, 0, "abab", "abab"},
-		"the largest makes room":  {4, 0, "aabaC", "abaC"},
-		"its oldest":              {3, 0, "AAbaa", "baa"},
-		"a bound for each":        {0, 2, "AAabab", "abab"},
-		"of each before of all":   {3, 2, "AabaC", "baC"},
-		"nobody but the same one": {1, 0, "Ab", "b"},
-	} {
-		t.Run(name, func(t *testing.T) {
-			c := newCrowd[rune](test.most, test.each)
-			var all []*conn
-			who := map[*conn]rune{}
-			for _, k := range test.come {
-				x := &conn{}
-				var out *conn
-				out, x.leave = c.door(k | 0x20)(x) // capitals only mark them
-				all, who[x] = append(all, x), k
-				if out != nil {
-					delete(who, out)
-				}
-			}
-			got := ""
-			for _, x := range all {
-				if k, in := who[x]; in {
-					got += string(k)
-				}
-			}
-			if got != test.want || c.n != len(test.want) {
-				t.Errorf("%q are in, counted as %d; want %q", got, c.n, test.want)
-			}
-			for _, x := range all {
-				x.leave(x) // also those that are out
-			}
-			if c.n != 0 || len(c.of) != 0 {
-				t.Errorf("all have left, and %d are in: %v", c.n, c.of)
-			}
-		})
-	}
-}
-
-func TestNetworkOf(t *testing.T) {
-	for addr, want := range map[string]string{
-		"10.1.2.3:4": "10.1.2.3/32", "[::ffff:10.1.2.3]:4": "10.1.2.3/32",
-		"[2001:db8:1:2:3:4:5:6]:7": "2001:db8:1:2::/64", "[fe80::1%lo]:7": "fe80::/64",
-	} {
-		if got := networkOf(net.TCPAddrFromAddrPort(netip.MustParseAddrPort(addr))); got.String() != want {
-			t.Errorf("%s is of %v, want %s", addr, got, want)
-		}
-	}
-	if got := networkOf(&net.UnixAddr{}); got.IsValid() {
-		t.Errorf("a socket path is of %v", got)
+	if w.members.Len() != 0 || w.handshakes.Len() != 0 {
+		t.Errorf("all are closed; %d members and %d handshakes are left", w.members.Len(), w.handshakes.Len())
 	}
 }

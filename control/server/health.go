@@ -9,7 +9,12 @@ import (
 	"net/http"
 	"sync/atomic"
 	"time"
+
+	"github.com/leno-mesh/leno/crowd"
 )
+
+// maxHealth bounds the connections of the port for health checks.
+const maxHealth = 64
 
 // Health answers a kubelet, from before there is a Server to ask: /live as
 // long as the process runs, /ready when nothing is waited for.
@@ -24,7 +29,7 @@ func NewHealth(listen string) (*Health, error) {
 	if err != nil {
 		return nil, fmt.Errorf("listen for health checks: %w", err)
 	}
-	h := &Health{listener: l}
+	h := &Health{listener: crowd.Listen(l, maxHealth)}
 	h.Ask(func() string { return "the start" })
 	return h, nil
 }

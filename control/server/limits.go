@@ -50,6 +50,7 @@ func Limits() []Limit {
 		{"proxies whose metrics are kept", members, metrics.MaxProxies, "the push is refused", invalid},
 		{"series of one proxy", members, metrics.MaxSeriesPerProxy, "further ones are counted together", "–"},
 		{"series of all proxies", members, metrics.MaxSeries, "further ones are counted together", "–"},
+		{"connections to the port for health checks", strangers, maxHealth, "the oldest of the address with the most is ended", "–"},
 		{"queries at once", "operator", metrics.Queries, "the query waits", "–"},
 		{"seconds of one query", "operator", seconds(metrics.QueryTimeout), "the query fails", "503"},
 		{"samples that one query loads", "operator", metrics.QuerySamples, "the query fails", "422"},

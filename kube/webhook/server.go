@@ -14,12 +14,15 @@ import (
 	"golang.org/x/sync/errgroup"
 	"k8s.io/client-go/kubernetes"
 
+	"github.com/leno-mesh/leno/crowd"
 	"github.com/leno-mesh/leno/kube/inject"
 )
 
 // Limits on what a caller can make the server do.
 const (
-	maxReview    = 4 << 20 // bytes; the API server's own limit for an object is lower
+	maxReview = 4 << 20 // bytes; the API server's own limit for an object is lower
+	// maxConns is far more than API servers open; a flood ends its own first, so
+	// that it cannot keep them out and have pods start without a proxy.
 	maxConns     = 256
 	readTimeout  = 10 * time.Second
 	writeTimeout = 10 * time.Second
@@ -66,7 +69,7 @@ func New(cfg Config) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("listen for the webhook: %w", err)
 	}
-	s := &Server{cfg: cfg, listener: &bounded{Listener: l, room: make(chan struct{}, maxConns)}}
+	s := &Server{cfg: cfg, listener: crowd.Listen(l, maxConns)}
 	s.keeper = keeper{client: cfg.Client, namespace: cfg.Namespace, log: cfg.Log, use: s.current.Store, annotated: cfg.Annotated}
 	return s, nil
 }
@@ -112,38 +115,4 @@ func (s *Server) certificate(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 		return c, nil
 	}
 	return nil, errNoCertificate
-}
-
-// bounded takes so many connections at once.
-type bounded struct {
-	net.Listener
-	room chan struct{}
-}
-
-// Accept closes what there is no room for.
-func (b *bounded) Accept() (net.Conn, error) {
-	c, err := b.Listener.Accept()
-	if err != nil {
-		return nil, err
-	}
-	select {
-	case b.room <- struct{}{}:
-		return &place{Conn: c, room: b.room}, nil
-	default:
-		_ = c.Close()
-		return b.Accept()
-	}
-}
-
-type place struct {
-	net.Conn
-	room chan struct{}
-	left atomic.Bool
-}
-
-func (p *place) Close() error {
-	if p.left.CompareAndSwap(false, true) {
-		<-p.room
-	}
-	return p.Conn.Close()
 }

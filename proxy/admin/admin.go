@@ -15,6 +15,8 @@ import (
 	"net/netip"
 	"strconv"
 	"time"
+
+	"github.com/leno-mesh/leno/crowd"
 )
 
 // Config says what the server shows.
@@ -37,6 +39,10 @@ type Config struct {
 	Reach func(ctx context.Context, port uint16) error
 }
 
+// MaxConns bounds the connections of the admin port: those of the kubelet, of a
+// Prometheus and of a person with questions.
+const MaxConns = 64
+
 // Server serves the admin pages.
 type Server struct {
 	cfg      Config
@@ -55,7 +61,7 @@ func New(cfg Config) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("listen for admin pages: %w; is another proxy running at this address?", err)
 	}
-	s := &Server{cfg: cfg, listener: l, probes: make(chan struct{}, MaxProbes)}
+	s := &Server{cfg: cfg, listener: crowd.Listen(l, MaxConns), probes: make(chan struct{}, MaxProbes)}
 	mux := http.NewServeMux()
 	if cfg.Reach != nil {
 		mux.HandleFunc("GET /probe/tcp/{port}", s.probe)

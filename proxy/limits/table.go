@@ -240,6 +240,10 @@ func rest() []Row {
 			Past: "new edges count on the edge `other`", Code: "–", Least: 100, Most: many, field: func(l *Limits) *int { return &l.Series },
 		},
 		{
+			What: "connections to the admin port", Who: anybody, Number: admin.MaxConns,
+			Past: "the oldest of the address with the most is ended", Code: "–",
+		},
+		{
 			What: "probes under way on the admin port", Who: anybody, Number: admin.MaxProbes, Past: "the probe gets 503", Code: "–",
 		},
 		{

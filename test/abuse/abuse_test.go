@@ -62,6 +62,10 @@ func TestHonestAreServed(t *testing.T) {
 	ctx, callBack := context.WithCancel(t.Context())
 	a := newArmy(ctx)
 	againstClients(a, client.Outbound(), upstream)
+	for name, to := range map[string]netip.AddrPort{"app": at.At(4191), "client": front.At(4191)} {
+		a.send("silent, admin of "+name, 100, plain(to), hold(nil))
+		a.send("half a request, admin of "+name, 100, plain(to), hold([]byte("GET /metrics HTTP/1.1\r\n")))
+	}
 	againstLinks(a, at.At(4143), mallory, m.Proxies()["app"].Workload)
 	harness.Pass(long)
 	callBack()
