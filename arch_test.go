@@ -35,6 +35,10 @@ var floors = []floor{
 		Why: "the words the code thinks in stand on nothing, so that everything can stand on them",
 	},
 	{
+		From: "crowd", Not: []string{external, module},
+		Why: "proxies and control plane both stand on it, and neither may bring the other along",
+	},
+	{
 		From: "proxy", Not: []string{"control", "cli", "kube", "file", "schema"},
 		Why: "the data plane knows what the stream tells it and nothing about where that comes from",
 	},
