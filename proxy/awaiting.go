@@ -63,9 +63,9 @@ func (w *awaiting) updated() {
 	w.inVain, w.late = 0, false
 }
 
-// wait returns when look says so, which it asks now and after each update,
-// or fails with the reason why that is not waited for any more. Those that
-// are starting are then to be tried all the same.
+// wait returns when there is something to call, which it asks now and after each
+// update, or fails with the reason why that is not waited for any more. What is
+// still starting after its time is to be tried all the same.
 func (w *awaiting) wait(ctx context.Context, clock func() time.Duration, look func() outlook) *flow.Error {
 	change := w.next()
 	now := look()
@@ -74,7 +74,7 @@ func (w *awaiting) wait(ctx context.Context, clock func() time.Duration, look fu
 	}
 	begin := clock()
 	if e := w.enter(begin, now); e != nil {
-		return e
+		return orTry(now, e)
 	}
 	defer w.leave()
 	timer := time.NewTimer(now.patience())
@@ -84,7 +84,7 @@ func (w *awaiting) wait(ctx context.Context, clock func() time.Duration, look fu
 		case <-change:
 		case <-timer.C:
 			w.gaveUp(clock(), now)
-			return flow.NotHanded(flow.NoEndpoints, nil)
+			return orTry(now, flow.NotHanded(flow.NoEndpoints, nil))
 		case <-ctx.Done():
 			return flow.NotHanded(flow.Draining, context.Cause(ctx))
 		}
@@ -94,6 +94,15 @@ func (w *awaiting) wait(ctx context.Context, clock func() time.Duration, look fu
 		}
 		timer.Reset(max(begin+now.patience()-clock(), 0))
 	}
+}
+
+// orTry is the end of a wait in vain: none where something is starting, since the
+// control plane may only not know yet, or not be there to say, that it listens.
+func orTry(now outlook, e *flow.Error) *flow.Error {
+	if now == starting && e.Reason == flow.NoEndpoints {
+		return nil
+	}
+	return e
 }
 
 // patience is for how long a request waits for something better.

@@ -134,7 +134,6 @@ func (x *outboundCall) match(ctx context.Context, r *resolved) (time.Duration, *
 // the moment. One that is starting still is the last resort.
 func (x *outboundCall) matchLater(ctx context.Context) (timeout time.Duration, set *balance.Set[*instance], e *flow.Error) {
 	d := x.destination()
-	now := empty
 	vain := d.waiting.wait(ctx, x.clock, func() outlook {
 		r := d.current.Load()
 		if r == nil {
@@ -144,10 +143,9 @@ func (x *outboundCall) matchLater(ctx context.Context) (timeout time.Duration, s
 		if timeout, set, e = x.matchNow(r); e != nil {
 			return usable
 		}
-		now = outlookOf(set)
-		return now
+		return outlookOf(set)
 	})
-	if vain != nil && (now != starting || vain.Reason != flow.NoEndpoints) {
+	if vain != nil {
 		return 0, nil, vain
 	}
 	return timeout, set, e

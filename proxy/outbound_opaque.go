@@ -105,14 +105,12 @@ func (o *outbound) connect(ctx context.Context, d *destination, r *resolved, und
 		return nil, flow.NotHanded(flow.NoBackend, nil)
 	}
 	if !r.sets[r.Default].Started() {
-		now := empty
 		if e := d.waiting.wait(ctx, o.clock, func() outlook {
 			if latest := d.current.Load(); latest != nil && latest.Default >= 0 {
 				r = latest
 			}
-			now = outlookOf(r.sets[r.Default])
-			return now
-		}); e != nil && (now != starting || e.Reason != flow.NoEndpoints) {
+			return outlookOf(r.sets[r.Default])
+		}); e != nil {
 			return nil, e
 		}
 	}

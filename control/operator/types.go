@@ -88,7 +88,7 @@ type Endpoint struct {
 	Meshed    bool           `json:"meshed"`
 	Identity  string         `json:"identity,omitempty"`
 	Workload  string         `json:"workload,omitempty"`
-	State     string         `json:"state"`
+	State     string         `json:"state"` // ready, doubtful, draining, starting
 }
 
 // Certificate is what one certificate says.
