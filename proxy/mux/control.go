@@ -10,7 +10,7 @@ import (
 // Floods bounds what a peer may send in one second (docs/link.md, "What ends a
 // link"). Zero fields mean the defaults.
 type Floods struct {
-	Resets   int // RST_STREAM; 4096
+	Resets   int // RST_STREAM, but for those that end a stream which we opened; 4096
 	Pings    int // PING beyond one for each DATA frame sent to the peer; 256
 	Settings int // SETTINGS; 64
 	Idle     int // frames without effect; 4096
@@ -29,6 +29,9 @@ const (
 	MaxAnswers = 256 << 10
 	// TinyWindow is the bytes of a WINDOW_UPDATE without effect.
 	TinyWindow = 256
+	// tinyPerData is how many such a peer may send for a DATA frame that it
+	// got: one for the stream, one for the connection.
+	tinyPerData = 2
 )
 
 type floodCounts struct {
@@ -66,11 +69,17 @@ func (l *Conn) answerReset(id uint32, code http2.ErrCode) error {
 
 func (r *reader) onReset(ev *http2.Event) error {
 	l := r.l
-	if err := r.count(&r.counts.resets, r.l.cfg.Floods.Resets, "resets"); err != nil {
-		return err
-	}
 	l.mu.Lock()
 	s := l.streams.get(ev.Stream)
+	// A server cannot end more streams than we open. One whose answers are
+	// whole before the request is may end each of them with a reset (RFC 9113,
+	// 8.1).
+	if s == nil || !l.client {
+		if err := r.count(&r.counts.resets, l.cfg.Floods.Resets, "resets"); err != nil {
+			l.mu.Unlock()
+			return err
+		}
+	}
 	var err error
 	if s != nil {
 		l.past.note(ev.Stream, endReset)
@@ -94,7 +103,7 @@ func (r *reader) onReset(ev *http2.Event) error {
 
 func (r *reader) onWindowUpdate(ev *http2.Event) error {
 	if ev.Increment < TinyWindow {
-		if err := r.count(&r.counts.idle, r.l.cfg.Floods.Idle, "tiny window updates"); err != nil {
+		if err := r.tiny(); err != nil {
 			return err
 		}
 	}
@@ -103,6 +112,24 @@ func (r *reader) onWindowUpdate(ev *http2.Event) error {
 		r.l.refuse(ev.Stream, http2.ErrCodeFlowControl, "its window grew too large")
 	}
 	return err
+}
+
+// tiny counts a WINDOW_UPDATE that has no effect by itself. A receiver of short
+// messages may answer each with one, as grpc does beside each PING with which it
+// measures its way: those are paid for by the DATA frames that it got.
+func (r *reader) tiny() error {
+	l := r.l
+	l.mu.Lock()
+	sent := l.dataFrames
+	l.mu.Unlock()
+	got := min(sent-r.tinyAt, uint64(l.cfg.Floods.Idle))
+	r.tinyAt = sent
+	r.tinyCredit = min(r.tinyCredit+tinyPerData*int(got), l.cfg.Floods.Idle)
+	if r.tinyCredit > 0 {
+		r.tinyCredit--
+		return nil
+	}
+	return r.count(&r.counts.idle, l.cfg.Floods.Idle, "tiny window updates")
 }
 
 // widen adds to a window; false when that of a stream cannot be so large.

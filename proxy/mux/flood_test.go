@@ -75,7 +75,10 @@ func head(id uint32, end bool) []byte {
 }
 
 func repeat(n int, frame func(b []byte, i int) []byte) []byte {
-	var b []byte
+	return repeatAfter(n, nil, frame)
+}
+
+func repeatAfter(n int, b []byte, frame func(b []byte, i int) []byte) []byte {
 	for i := range n {
 		b = frame(b, i)
 	}
@@ -93,9 +96,12 @@ func TestConnectionErrors(t *testing.T) {
 	}{
 		{"pings", repeat(DefaultPings+1, func(b []byte, _ int) []byte { return http2.AppendPing(b, false, ping) }), calm},
 		{"settings", repeat(DefaultSettings+1, func(b []byte, _ int) []byte { return http2.AppendSettings(b) }), calm},
-		{"empty data", append(head(1, false), repeat(DefaultIdle+1, func(b []byte, _ int) []byte {
+		{"empty data", repeatAfter(DefaultIdle+1, head(1, false), func(b []byte, _ int) []byte {
 			return http2.AppendData(b, 1, nil, false)
-		})...), calm},
+		}), calm},
+		{"scraps for a closed stream", repeatAfter(DefaultIdle+1, http2.AppendReset(head(1, false), 1, http2.ErrCodeCancel), func(b []byte, _ int) []byte {
+			return http2.AppendData(b, 1, []byte("x"), false)
+		}), calm},
 		{"tiny windows", repeat(DefaultIdle+1, func(b []byte, _ int) []byte {
 			return http2.AppendWindowUpdate(b, 0, 1)
 		}), calm},
@@ -245,26 +251,74 @@ func TestStreamLimit(t *testing.T) {
 	})
 }
 
-// A peer that measures its way with a PING for each DATA frame, as grpc does,
-// is no flood, however much is sent to it in a second.
-func TestPingsForDataAreNoFlood(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		next := make(chan struct{})
-		p := newRawPeer(t, Config{}, func(s *Stream) {
-			_ = s.WriteHead(responseHead, false)
-			for range next {
-				_, _ = s.Write([]byte{0})
-			}
-			_ = s.CloseWrite(nil)
+// A peer that measures its way with a PING for each DATA frame, as grpc does, or
+// gives back what each took of the windows, is no flood, however much is sent to
+// it in a second.
+func TestAnswersToDataAreNoFlood(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		rounds int
+		answer []byte
+	}{
+		{"a ping", 4 * DefaultPings, http2.AppendPing(nil, false, [8]byte{1})},
+		{"windows", 2 * DefaultIdle, http2.AppendWindowUpdate(http2.AppendWindowUpdate(nil, 0, 1), 1, 1)},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				next := make(chan struct{})
+				p := newRawPeer(t, Config{}, func(s *Stream) {
+					_ = s.WriteHead(responseHead, false)
+					for range next {
+						_, _ = s.Write([]byte{0})
+					}
+					_ = s.CloseWrite(nil)
+				})
+				p.send(head(1, true))
+				for range tt.rounds {
+					next <- struct{}{}
+					synctest.Wait()
+					p.send(tt.answer)
+					synctest.Wait()
+				}
+				close(next)
+				synctest.Wait()
+				select {
+				case err := <-p.ended:
+					t.Fatalf("the connection ended: %v", err)
+				default:
+				}
+				_ = p.conn.Close()
+				<-p.ended
+			})
 		})
-		p.send(head(1, true))
-		for range 4 * DefaultPings {
-			next <- struct{}{}
-			synctest.Wait()
-			p.send(http2.AppendPing(nil, false, [8]byte{1}))
-			synctest.Wait()
+	}
+}
+
+// A server ends no more streams than it was sent, so that many resets are no
+// flood: it may refuse them all, or answer before it has read the request.
+func TestResetsByTheServerAreNoFlood(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := overPipe(t, Config{}, Config{}, func(s *Stream) { s.Reset(http2.ErrCodeRefusedStream, "not now") })
+		for range DefaultResets + 10 {
+			s := open(t, p.client, false)
+			_, _, err := s.Head(ctx)
+			if se := streamError(t, err); se.Conn {
+				t.Fatalf("the link ended: %v", se)
+			}
+			s.Release()
 		}
-		close(next)
+	})
+}
+
+// What was on its way when its stream was reset is no flood.
+func TestLateDataIsNoFlood(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newRawPeer(t, Config{}, func(s *Stream) {})
+		p.send(http2.AppendReset(head(1, false), 1, http2.ErrCodeCancel))
+		piece := http2.AppendData(nil, 1, make([]byte, 1000), false)
+		for range DefaultIdle + 10 {
+			p.send(piece)
+		}
 		synctest.Wait()
 		select {
 		case err := <-p.ended:

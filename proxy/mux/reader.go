@@ -34,6 +34,10 @@ type reader struct {
 	counts floodCounts
 	// pingedAt is how many DATA frames had been sent at the peer's last PING.
 	pingedAt uint64
+	// tinyAt is the same at its last tiny WINDOW_UPDATE, and tinyCredit how many
+	// more of them are paid for.
+	tinyAt     uint64
+	tinyCredit int
 }
 
 const maxWakes = 32

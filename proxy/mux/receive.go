@@ -159,7 +159,9 @@ func (r *reader) find(ev *http2.Event) (*Stream, error) {
 			err = l.late(ev.Stream)
 		}
 		l.mu.Unlock()
-		if err == nil && ev.Last {
+		// Long ones were on their way when the stream was reset, and cost their
+		// sender as much as those of a stream that stands.
+		if err == nil && ev.Last && ev.Flow < TinyWindow {
 			err = r.count(&r.counts.idle, r.l.cfg.Floods.Idle, "DATA frames of closed streams")
 		}
 		return nil, err
