@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/leno-mesh/leno/mesh"
 	"github.com/leno-mesh/leno/proxy/flow"
@@ -85,6 +86,15 @@ func (o *own) close() {
 	if s := o.current.Load(); s != nil {
 		for _, p := range s.ports {
 			p.app.Close()
+		}
+	}
+}
+
+// trim closes the connections to the application that have waited for too long.
+func (o *own) trim(now time.Time) {
+	if s := o.current.Load(); s != nil {
+		for _, p := range s.ports {
+			p.app.Trim(now)
 		}
 	}
 }

@@ -363,11 +363,18 @@ func (p *Proxy) tend(ctx context.Context) error {
 		case now := <-tick.C:
 			p.outbound.destinations.tend(p.core.clock())
 			p.peers.Tend(now)
+			p.trim(now)
 			p.inbound.links.tend(now)
 			p.core.inSeats.Sweep()
 			p.core.outSeats.Sweep()
 		}
 	}
+}
+
+// trim closes connections to the application that nobody needed for long.
+func (p *Proxy) trim(now time.Time) {
+	p.core.own.trim(now)
+	p.inbound.strangers.trim(now)
 }
 
 func (p *Proxy) close() {

@@ -3,6 +3,7 @@ package proxy
 import (
 	"net/netip"
 	"sync"
+	"time"
 
 	"github.com/leno-mesh/leno/mesh"
 	"github.com/leno-mesh/leno/proxy/send"
@@ -32,6 +33,15 @@ func (s *strangers) close() {
 	defer s.mu.Unlock()
 	for _, p := range s.m {
 		p.app.Close()
+	}
+}
+
+// trim closes the connections that have waited for too long.
+func (s *strangers) trim(now time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, p := range s.m {
+		p.app.Trim(now)
 	}
 }
 

@@ -1,6 +1,7 @@
 package limits
 
 import (
+	"fmt"
 	"time"
 
 	"github.com/leno-mesh/leno/proxy"
@@ -224,7 +225,11 @@ func applications() []Row {
 			Past: "the one that came free is closed", Code: "–",
 		},
 		{
-			What: "seconds for which one is kept", Who: "application", Number: seconds(send.IdleTimeout), Past: "it is closed", Code: "–",
+			What: fmt.Sprintf("seconds for which the first %d of them are kept", send.LongIdleConns), Who: asker, Number: seconds(send.IdleTimeout),
+			Past: "they are closed", Code: "–",
+		},
+		{
+			What: "seconds for which the others are kept", Who: asker, Number: seconds(send.SpareTimeout), Past: "they are closed", Code: "–",
 		},
 		{
 			What: "ports of the workload that nothing names and requests ask for, with connections kept", Who: asker, Number: proxy.MaxStrangers,

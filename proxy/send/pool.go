@@ -18,9 +18,13 @@ import (
 const (
 	// MaxIdleConns bounds the connections of HTTP/1 that are kept without a
 	// request.
-	MaxIdleConns = 64
-	// IdleTimeout is for how long one is kept.
-	IdleTimeout = 90 * time.Second
+	MaxIdleConns = 1024
+	// LongIdleConns is how many of them are kept for IdleTimeout. Those beyond
+	// are what many requests at once needed, and would have to be opened again
+	// for each of these; they are kept for SpareTimeout.
+	LongIdleConns = 64
+	IdleTimeout   = 90 * time.Second
+	SpareTimeout  = 5 * time.Second
 	// hot is how long a connection that was in use needs no look.
 	hot = time.Millisecond
 )
@@ -42,9 +46,6 @@ type HTTPConfig struct {
 	// Go runs one of these, which outlives the request that needed it; false
 	// when there is an end to that.
 	Go func(run func(ctx context.Context)) bool
-	// MaxIdle bounds the connections kept without a request; 0 means
-	// MaxIdleConns.
-	MaxIdle int
 }
 
 // HTTP keeps the connections to one application or unmeshed endpoint: those of
@@ -63,7 +64,6 @@ type HTTP struct {
 func NewHTTP(cfg HTTPConfig) *HTTP {
 	cfg.MaxShared = cmp.Or(cfg.MaxShared, DefaultShared)
 	cfg.MaxQueued = cmp.Or(cfg.MaxQueued, DefaultQueued)
-	cfg.MaxIdle = cmp.Or(cfg.MaxIdle, MaxIdleConns)
 	p := &HTTP{HTTPConfig: cfg}
 	p.shared.http = p
 	return p
@@ -144,13 +144,16 @@ func (p *HTTP) pop() *httpConn {
 func (p *HTTP) put(h *httpConn) {
 	h.conn.Shrink()
 	h.idleSince = time.Now()
-	until := h.idleSince.Add(IdleTimeout)
-	if h.idleUntil.IsZero() || h.idleUntil.After(until) {
-		h.idleUntil = until
-	}
 	p.mu.Lock()
-	keep := !p.shut && len(p.idle) < p.MaxIdle
+	keep := !p.shut && len(p.idle) < MaxIdleConns
 	if keep {
+		until := h.idleSince.Add(IdleTimeout)
+		if len(p.idle) >= LongIdleConns {
+			until = h.idleSince.Add(SpareTimeout)
+		}
+		if h.idleUntil.IsZero() || h.idleUntil.After(until) {
+			h.idleUntil = until
+		}
 		p.idle = append(p.idle, h)
 	}
 	p.mu.Unlock()
