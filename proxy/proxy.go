@@ -147,7 +147,7 @@ func New(cfg Config) (*Proxy, error) {
 			Limits: cfg.Limits, HTTP2: p.core.http2, MaxShared: cfg.AppConns, MaxQueued: cfg.AppQueue,
 		},
 		Handshake: func(ctx context.Context, c net.Conn, e mesh.Endpoint) (net.Conn, time.Time, error) {
-			t, peer, err := identify.Dialled(ctx, cfg.Identity, sessions, c, e)
+			t, peer, err := identify.Dialled(ctx, cfg.Identity, sessions, socket.NewGather(c), e)
 			return t, peer.Until, err
 		},
 	})
@@ -196,7 +196,7 @@ func (p *Proxy) buildInbound() {
 			if t, ok := socket.TCP(c); ok {
 				_ = link.Tune(t)
 			}
-			return identify.Accepted(ctx, config, p.cfg.Identity, c)
+			return identify.Accepted(ctx, config, p.cfg.Identity, socket.NewGather(c))
 		},
 	}
 }

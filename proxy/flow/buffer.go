@@ -3,6 +3,8 @@ package flow
 import (
 	"sync"
 	"sync/atomic"
+
+	"github.com/leno-mesh/leno/proxy/mux"
 )
 
 // Buffer sizes in bytes. A connection starts with the small one, which is
@@ -13,17 +15,19 @@ const (
 	// MaxHead is the largest head that is read: the limit of a connection's
 	// read buffer.
 	MaxHead = 64 << 10
+	// pipeBuffer is what is read at once of bytes that are not looked at.
+	pipeBuffer = 64 << 10
 )
 
-// Buffers lends byte slices of the two common sizes. The zero value is ready;
+// Buffers lends byte slices of the common sizes. The zero value is ready;
 // it is safe for concurrent use.
 type Buffers struct {
 	// Wide bounds what all connections together have beyond their small
 	// buffers, in bytes; 0 means no bound.
 	Wide int64
 
-	wide         atomic.Int64
-	small, large sync.Pool
+	wide               atomic.Int64
+	small, large, pipe sync.Pool
 }
 
 // Used is how many bytes of Wide are in use.
@@ -44,16 +48,33 @@ func (p *Buffers) charge(n int) { p.wide.Add(int64(n)) }
 // narrow gives n bytes back.
 func (p *Buffers) narrow(n int) { p.wide.Add(-int64(n)) }
 
-// pipe lends the buffer of one direction of an opaque connection, a small one
-// when memory is short. Done gives it back.
-func (p *Buffers) pipe() (b []byte, done func()) {
-	const wide = LargeBuffer - SmallBuffer
-	if !p.widen(wide) {
-		b = p.Get(SmallBuffer)
-		return b, func() { p.Put(b) }
+// loan is the buffer of one direction of an opaque connection, taken when there
+// is something to read, and a small one when memory is short.
+type loan struct {
+	pool *Buffers
+	b    []byte
+}
+
+// Lend is part of socket.Lender.
+func (l *loan) Lend() []byte {
+	if !l.pool.widen(pipeBuffer - SmallBuffer) {
+		l.b = l.pool.Get(SmallBuffer)
+		return l.b
 	}
-	b = p.Get(LargeBuffer)
-	return b, func() { p.Put(b); p.narrow(wide) }
+	l.b = l.pool.Get(pipeBuffer)
+	return l.b[:pipeBuffer/mux.Turn*mux.Turn] // so that no rest goes alone
+}
+
+// Back is part of socket.Lender. It may be called where nothing is lent.
+func (l *loan) Back() {
+	if l.b == nil {
+		return
+	}
+	if len(l.b) == pipeBuffer {
+		l.pool.narrow(pipeBuffer - SmallBuffer)
+	}
+	l.pool.Put(l.b)
+	l.b = nil
 }
 
 // Get lends a slice of at least n bytes, its length its capacity.
@@ -76,6 +97,8 @@ func (p *Buffers) Put(b []byte) {
 		p.small.Put(&b)
 	case LargeBuffer:
 		p.large.Put(&b)
+	case pipeBuffer:
+		p.pipe.Put(&b)
 	}
 }
 
@@ -85,6 +108,8 @@ func (p *Buffers) pool(n int) (*sync.Pool, int) {
 		return &p.small, SmallBuffer
 	case n <= LargeBuffer:
 		return &p.large, LargeBuffer
+	case n == pipeBuffer:
+		return &p.pipe, pipeBuffer
 	default:
 		return nil, n
 	}

@@ -18,6 +18,12 @@ func NewStreamDuplex(s *mux.Stream, opened bool) *StreamDuplex {
 	return &StreamDuplex{s, s.Ref(), opened}
 }
 
+// Source is part of Duplex.
+func (d *StreamDuplex) Source(*Buffers) Source { return d }
+
+// Done is part of Source. What the stream gave last goes with its end.
+func (d *StreamDuplex) Done() {}
+
 // CloseWrite sends END_STREAM.
 func (d *StreamDuplex) CloseWrite() error { return d.Stream.CloseWrite(nil) }
 

@@ -12,12 +12,21 @@ import (
 // a stream of a link. One goroutine reads and one writes; Abort may come from
 // any.
 type Duplex interface {
-	io.Reader // io.EOF is a FIN; any other error is an abort
+	// Source gives what to read the other end's bytes from: io.EOF is a FIN, any
+	// other error an abort. Done follows.
+	Source(pool *Buffers) Source
 	io.Writer
 	CloseWrite() error
 	// Abort ends both directions so that the other end sees a reset.
 	Abort(r Reason)
 	Close() error
+}
+
+// Source gives bytes without copying them: they are valid until the next call.
+type Source interface {
+	Next() ([]byte, error)
+	// Done ends what Next gave last.
+	Done()
 }
 
 // Counts are the bytes that a pipe moved.
@@ -31,8 +40,8 @@ type Counts struct {
 // ends over: they are closed when it returns.
 func Pipe(a, b Duplex, pool *Buffers, n *Counts) error {
 	back := make(chan error, 1)
-	go func() { back <- PipeOne(a, b, b, pool, &n.Down) }()
-	err := PipeOne(b, a, a, pool, &n.Up)
+	go func() { back <- pipeOne(a, b, pool, &n.Down) }()
+	err := pipeOne(b, a, pool, &n.Up)
 	if e := <-back; err == nil {
 		err = e
 	}
@@ -41,10 +50,10 @@ func Pipe(a, b Duplex, pool *Buffers, n *Counts) error {
 	return err
 }
 
-// PipeOne copies from r, which reads what the end from sends, to the end to,
-// and half-closes to at the end. On failure both are aborted.
-func PipeOne(to, from Duplex, r io.Reader, pool *Buffers, n *atomic.Uint64) error {
-	err := copyCounted(to, r, pool, n)
+// pipeOne copies what the end from sends to the end to, and half-closes to at
+// the end. On failure both are aborted.
+func pipeOne(to, from Duplex, pool *Buffers, n *atomic.Uint64) error {
+	err := copyCounted(to, from, pool, n)
 	if err == nil {
 		err = to.CloseWrite()
 	}
@@ -55,25 +64,23 @@ func PipeOne(to, from Duplex, r io.Reader, pool *Buffers, n *atomic.Uint64) erro
 	return err
 }
 
-func copyCounted(to io.Writer, r io.Reader, pool *Buffers, n *atomic.Uint64) error {
-	if k, err, ok := splice(to, r); ok {
+func copyCounted(to, from Duplex, pool *Buffers, n *atomic.Uint64) error {
+	if k, err, ok := splice(to, from); ok {
 		n.Add(uint64(k)) // never negative
 		return err
 	}
-	buf, done := pool.pipe()
-	defer done()
+	source := from.Source(pool)
+	defer source.Done()
 	for {
-		k, err := r.Read(buf)
-		if k > 0 {
-			n.Add(uint64(k))
-			if _, werr := to.Write(buf[:k]); werr != nil {
-				return werr
-			}
-		}
+		p, err := source.Next()
 		if errors.Is(err, io.EOF) {
 			return nil
 		}
 		if err != nil {
+			return err
+		}
+		n.Add(uint64(len(p)))
+		if _, err := to.Write(p); err != nil {
 			return err
 		}
 	}
@@ -81,9 +88,9 @@ func copyCounted(to io.Writer, r io.Reader, pool *Buffers, n *atomic.Uint64) err
 
 // splice lets the kernel join two plain TCP connections without copying
 // through this process, once nothing is buffered here.
-func splice(to io.Writer, r io.Reader) (n int64, err error, ok bool) { //nolint:revive // the flag comes last
+func splice(to, from Duplex) (n int64, err error, ok bool) { //nolint:revive // the flag comes last
 	t, ok1 := to.(ConnDuplex)
-	f, ok2 := r.(ConnDuplex)
+	f, ok2 := from.(ConnDuplex)
 	if !ok1 || !ok2 {
 		return 0, nil, false
 	}
@@ -113,7 +120,7 @@ func splice(to io.Writer, r io.Reader) (n int64, err error, ok bool) { //nolint:
 // first. Reading and writing go past the buffers afterwards.
 type ConnDuplex struct{ *Conn }
 
-// Read gives the buffered bytes first.
+// Read gives the buffered bytes first, for whoever speaks a protocol over it.
 func (d ConnDuplex) Read(p []byte) (int, error) {
 	if b := d.Bytes(); len(b) > 0 {
 		n := copy(p, b)
@@ -125,6 +132,58 @@ func (d ConnDuplex) Read(p []byte) (int, error) {
 		return 0, d.end // the kernel tells a reset only once
 	}
 	return d.Conn.Conn.Read(p)
+}
+
+// Source is part of Duplex.
+func (d ConnDuplex) Source(pool *Buffers) Source {
+	s := &connSource{c: d.Conn, loan: loan{pool: pool}}
+	s.plain, _ = d.Conn.Conn.(*socket.Conn)
+	s.stream, _ = d.Conn.Conn.(*StreamConn)
+	return s
+}
+
+// connSource reads a connection past its buffer, once that is empty. A plain one
+// that is waited for has no buffer.
+type connSource struct {
+	c      *Conn
+	plain  *socket.Conn
+	stream *StreamConn
+	loan   loan
+	gave   int // of the connection's own buffer
+}
+
+// Next is part of Source.
+func (s *connSource) Next() ([]byte, error) {
+	s.Done()
+	if b := s.c.Bytes(); len(b) > 0 {
+		s.gave = len(b)
+		return b, nil
+	}
+	if s.c.end != nil {
+		return nil, s.c.end // the kernel tells a reset only once
+	}
+	switch {
+	case s.plain != nil:
+		return s.plain.ReadLent(&s.loan)
+	case s.stream != nil:
+		return s.stream.Next()
+	}
+	b := s.loan.Lend()
+	n, err := s.c.Conn.Read(b)
+	if n > 0 {
+		return b[:n], nil
+	}
+	return nil, err
+}
+
+// Done is part of Source.
+func (s *connSource) Done() {
+	s.loan.Back()
+	if s.gave > 0 {
+		s.c.Consume(s.gave)
+		s.gave = 0
+		s.c.dropIn()
+	}
 }
 
 // Write writes at once.

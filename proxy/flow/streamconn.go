@@ -48,9 +48,21 @@ func (c *StreamConn) Read(p []byte) (int, error) {
 	return n, nil
 }
 
+// Next is Read without a copy. The bytes are valid until the next call.
+func (c *StreamConn) Next() ([]byte, error) {
+	if len(c.rest) == 0 {
+		if err := c.next(); err != nil {
+			return nil, err
+		}
+	}
+	p := c.rest
+	c.rest = nil
+	return p, nil
+}
+
 func (c *StreamConn) next() (err error) {
 	if c.direct && c.pending == nil {
-		c.rest, err = c.Next()
+		c.rest, err = c.StreamDuplex.Next()
 		return err
 	}
 	c.mu.Lock()
@@ -65,7 +77,7 @@ func (c *StreamConn) next() (err error) {
 		done := make(chan read, 1)
 		c.pending = done
 		go func() {
-			p, err := c.Next()
+			p, err := c.StreamDuplex.Next()
 			done <- read{p, err}
 		}()
 	}

@@ -21,8 +21,10 @@ type Budget struct {
 	streams sync.Pool // *Stream
 	small   sync.Pool // *chunk of smallChunk bytes
 	large   sync.Pool // *chunk of largeChunk bytes
+	wide    sync.Pool // *chunk of wideChunk bytes
 	outs    sync.Pool // *outBuffer
 	reads   sync.Pool // *[readBuffer]byte
+	sealeds sync.Pool // *[sealedBuffer]byte
 }
 
 // NewBudget returns a Budget of limit bytes.
@@ -94,9 +96,16 @@ const (
 	inlineChunk = 1 << 10  // comes with every Stream, for small bodies
 	smallChunk  = 4 << 10  // the first of a larger body
 	largeChunk  = 16 << 10 // the others
+	wideChunk   = 64 << 10 // of a stream whose window has grown to bulkWindow
+	bulkWindow  = 256 << 10
 	readBuffer  = 16<<10 + http2MinBuffer
 	idleBuffer  = 1 << 10 // of a link without streams
-	keepOut     = 64 << 10
+	keepOut     = 96 << 10
+	tlsRecord   = 16 << 10 // most of what one record carries
+
+	// sealedBuffer holds the records of one write: keepOut bytes, and 22 more
+	// for each record.
+	sealedBuffer = keepOut + 4<<10
 
 	http2MinBuffer = 512
 )
@@ -110,24 +119,27 @@ type chunk struct {
 
 func (b *Budget) chunk(size int) *chunk {
 	b.take(size)
-	pool := &b.small
-	if size == largeChunk {
-		pool = &b.large
-	}
-	if c, ok := pool.Get().(*chunk); ok {
+	if c, ok := b.chunks(size).Get().(*chunk); ok {
 		return c
 	}
 	return &chunk{buf: make([]byte, size)}
 }
 
+func (b *Budget) chunks(size int) *sync.Pool {
+	switch size {
+	case smallChunk:
+		return &b.small
+	case largeChunk:
+		return &b.large
+	default:
+		return &b.wide
+	}
+}
+
 func (b *Budget) freeChunk(c *chunk) {
 	b.give(len(c.buf))
 	c.next, c.r, c.w = nil, 0, 0
-	if len(c.buf) == largeChunk {
-		b.large.Put(c)
-	} else {
-		b.small.Put(c)
-	}
+	b.chunks(len(c.buf)).Put(c)
 }
 
 // outBuffer is what waits to be written.
@@ -155,6 +167,19 @@ func (b *Budget) readBuffer() *[readBuffer]byte {
 	return new([readBuffer]byte)
 }
 
+func (b *Budget) sealed() *[sealedBuffer]byte {
+	b.take(sealedBuffer)
+	if p, ok := b.sealeds.Get().(*[sealedBuffer]byte); ok {
+		return p
+	}
+	return new([sealedBuffer]byte)
+}
+
+func (b *Budget) freeSealed(p *[sealedBuffer]byte) {
+	b.give(sealedBuffer)
+	b.sealeds.Put(p)
+}
+
 // recvQueue is what a stream received and nobody took, in order. The first
 // chunk is the inline one whenever that is free, which costs nothing.
 type recvQueue struct {
@@ -164,11 +189,12 @@ type recvQueue struct {
 	inlineUsed  bool
 }
 
-func (q *recvQueue) add(b *Budget, p []byte) {
+// add puts p behind what is there. Bulk says that it is a part of much.
+func (q *recvQueue) add(b *Budget, p []byte, bulk bool) {
 	q.size += len(p)
 	for len(p) > 0 {
 		if q.last == nil || q.last.w == len(q.last.buf) {
-			q.push(q.room(b, len(p)))
+			q.push(q.room(b, len(p), bulk))
 		}
 		n := copy(q.last.buf[q.last.w:], p)
 		q.last.w += n
@@ -176,7 +202,7 @@ func (q *recvQueue) add(b *Budget, p []byte) {
 	}
 }
 
-func (q *recvQueue) room(b *Budget, n int) *chunk {
+func (q *recvQueue) room(b *Budget, n int, bulk bool) *chunk {
 	switch {
 	case !q.inlineUsed && q.first == nil && n <= inlineChunk:
 		if q.inline.buf == nil {
@@ -184,6 +210,8 @@ func (q *recvQueue) room(b *Budget, n int) *chunk {
 		}
 		q.inlineUsed = true
 		return &q.inline
+	case bulk:
+		return b.chunk(wideChunk)
 	case q.size <= smallChunk:
 		return b.chunk(smallChunk)
 	default:

@@ -9,16 +9,19 @@ import (
 // DefaultMaxStreams is the number of streams on one link at once.
 const DefaultMaxStreams = 1024
 
+// Turn is how many bytes a stream may send before it is another's turn: with
+// the frame's header they fill a TLS record.
+const Turn = http2.MinMaxFrame - frameHeaderLen
+
 // Numbers of docs/link.md that are not configured.
 const (
-	gatherLimit   = 32 << 10                           // DATA bytes in one write
-	dataQuantum   = http2.MinMaxFrame - frameHeaderLen // one turn of a stream: fills a TLS record
-	backlogLimit  = 256 << 10                          // bytes waiting to be written, all kinds
-	shedUnread    = 32 << 10                           // unread bytes of a stream that is shed over budget
-	defaultPeerMx = 100                                // streams before the peer's SETTINGS came
-	lingerTime    = time.Second                        // waiting for the peer's end after ours
-	tickEvery     = time.Second                        // between two looks at a connection with streams, at most
-	maxOther      = 16                                 // settings of the peer that are kept for PeerSetting
+	gatherLimit   = 48 << 10    // DATA bytes of a write that takes no further turn: 64 KiB at most
+	backlogLimit  = 256 << 10   // bytes waiting to be written, all kinds
+	shedUnread    = 32 << 10    // unread bytes of a stream that is shed over budget
+	defaultPeerMx = 100         // streams before the peer's SETTINGS came
+	lingerTime    = time.Second // waiting for the peer's end after ours
+	tickEvery     = time.Second // between two looks at a connection with streams, at most
+	maxOther      = 16          // settings of the peer that are kept for PeerSetting
 
 	frameHeaderLen = http2.FrameHeaderLen
 )

@@ -2,6 +2,7 @@ package mux
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"net"
 	"slices"
@@ -15,6 +16,7 @@ import (
 // Conn is one HTTP/2 connection. All methods may be called from any goroutine.
 type Conn struct {
 	conn   net.Conn
+	below  gatherer // below conn's TLS, or nil
 	cfg    Config
 	mem    *Budget
 	client bool
@@ -121,6 +123,9 @@ func newLink(c net.Conn, cfg Config) *Conn {
 		peerWindow:  http2.DefaultWindow,
 		peerFrame:   http2.MinMaxFrame,
 		peerHeadMax: http2.MaxWindow,
+	}
+	if t, ok := c.(*tls.Conn); ok {
+		l.below, _ = t.NetConn().(gatherer)
 	}
 	l.room = sync.NewCond(&l.mu)
 	l.timer = time.AfterFunc(time.Hour, l.tick)

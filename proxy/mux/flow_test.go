@@ -171,13 +171,13 @@ func TestTurns(t *testing.T) {
 		l.turns.push(streams[i])
 	}
 	l.fill()
-	if got := l.outData; got < gatherLimit || got > gatherLimit+dataQuantum {
+	if got := l.outData; got < gatherLimit || got > gatherLimit+Turn {
 		t.Errorf("gathered %d bytes", got)
 	}
 	if len(streams[1].data) != 0 || streams[1].writing {
 		t.Error("the small stream had no turn")
 	}
-	if got := 1<<19 - len(streams[0].data); got > 2*dataQuantum {
+	if got := 1<<19 - len(streams[0].data); got > 2*Turn {
 		t.Errorf("the large stream took %d bytes", got)
 	}
 }

@@ -278,7 +278,7 @@ func (s *Stream) putData(l *Conn, ev *http2.Event) verdict {
 	if s.want >= 0 && s.got > s.want {
 		return deliverMalformed
 	}
-	s.in.add(l.mem, ev.Data)
+	s.in.add(l.mem, ev.Data, s.window >= bulkWindow)
 	if ev.EndStream {
 		if s.ended = true; s.short(l) {
 			return deliverMalformed

@@ -109,5 +109,5 @@ func (l *Conn) fits(s *Stream, n int) bool {
 		return true // END_STREAM alone takes no window
 	}
 	return l.turns.first == nil && l.outData < gatherLimit &&
-		n <= dataQuantum && n <= s.sendWindow && n <= l.connWindow
+		n <= Turn && n <= s.sendWindow && n <= l.connWindow
 }

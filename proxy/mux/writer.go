@@ -48,7 +48,7 @@ func (l *Conn) writeLoop() {
 		}
 		size := cap(out.b)
 		l.mem.take(size) // a peer that does not read holds it
-		n, err := l.conn.Write(out.b)
+		n, err := l.write(out.b)
 		l.mem.give(size)
 		if err != nil {
 			l.mu.Lock()
@@ -62,6 +62,33 @@ func (l *Conn) writeLoop() {
 		}
 		l.mem.freeOut(out)
 	}
+}
+
+// gatherer is a connection below TLS that can put several records into one
+// system call: socket.Gather.
+type gatherer interface {
+	Hold(buf []byte)
+	Release() (sent int, err error)
+}
+
+// write writes p in one system call where that can be, and says how much of it
+// the peer can have received, at most.
+func (l *Conn) write(p []byte) (int, error) {
+	if l.below == nil || len(p) <= tlsRecord {
+		return l.conn.Write(p)
+	}
+	buf := l.mem.sealed()
+	defer l.mem.freeSealed(buf)
+	l.below.Hold(buf[:])
+	n, err := l.conn.Write(p)
+	sent, rerr := l.below.Release()
+	if err == nil {
+		err = rerr
+	}
+	if err != nil {
+		n = min(len(p), sent) // sealed bytes are more than what is in them
+	}
+	return n, err
 }
 
 // take waits for something to write. It returns nil when the link has ended
@@ -108,7 +135,7 @@ func (l *Conn) fill() {
 	for l.turns.first != nil && l.outData < gatherLimit && l.connWindow > 0 {
 		s := l.turns.first
 		l.turns.remove(s)
-		n := min(len(s.data), dataQuantum, s.sendWindow, l.connWindow)
+		n := min(len(s.data), Turn, s.sendWindow, l.connWindow)
 		if n <= 0 {
 			continue // waits for its window; WINDOW_UPDATE puts it back
 		}

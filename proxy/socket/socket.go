@@ -21,7 +21,14 @@ type Conn struct {
 	in, out transfer
 	quiet   bool
 	// These are made once, so that a call allocates nothing.
-	recv, send, look func(fd uintptr) bool
+	recv, send, look, lent func(fd uintptr) bool
+	lender                 Lender // of a ReadLent under way
+}
+
+// Lender lends a buffer to read into.
+type Lender interface {
+	Lend() []byte
+	Back() // what was lent is not needed
 }
 
 // transfer is a call under way.
@@ -43,6 +50,15 @@ func New(c net.Conn) net.Conn {
 	}
 	s := &Conn{TCPConn: t, raw: raw}
 	s.recv = func(fd uintptr) bool { return s.in.read(int(fd)) }
+	s.lent = func(fd uintptr) bool {
+		s.in.p = s.lender.Lend()
+		if s.in.read(int(fd)) {
+			return true
+		}
+		s.lender.Back()
+		s.in.p = nil
+		return false
+	}
 	s.send = func(fd uintptr) bool { return s.out.write(int(fd)) }
 	s.look = func(fd uintptr) bool {
 		_, err := peek(int(fd))
@@ -76,6 +92,19 @@ func (c *Conn) Read(p []byte) (int, error) {
 	}
 	c.in = transfer{}
 	return n, err
+}
+
+// ReadLent is Read into a buffer that is lent only when there is something to
+// read: waiting takes no memory. The bytes are the lender's, and stay lent.
+func (c *Conn) ReadLent(l Lender) ([]byte, error) {
+	c.in, c.lender = transfer{}, l
+	err := c.raw.Read(c.lent)
+	p := c.in.p[:c.in.n]
+	if err = c.failed("read", err, c.in.err); err == nil && len(p) == 0 {
+		err = io.EOF
+	}
+	c.in, c.lender = transfer{}, nil
+	return p, err
 }
 
 // Write is part of net.Conn: it writes all, or gives an error.
