@@ -1,6 +1,7 @@
 package proxy_test
 
 import (
+	"fmt"
 	"net"
 	"net/netip"
 	"syscall"
@@ -10,26 +11,34 @@ import (
 	"github.com/leno-mesh/leno/proxy/proxytest"
 )
 
-// BenchmarkBulk is bytes of an opaque connection through both proxies, client
-// and application included. One operation is a megabyte.
+// BenchmarkBulk is many bytes through both proxies, client and application
+// included: on an opaque connection to the server and from it, and as the body of
+// an answer of HTTP/1.1. One operation is a megabyte.
 func BenchmarkBulk(b *testing.B) {
 	const size = 1 << 20
-	for _, way := range []string{"up", "down"} {
+	for _, way := range []string{"up", "down", "answer"} {
 		b.Run(way, func(b *testing.B) {
 			app := make(chan net.Conn, 1)
 			p := proxytest.New(b, proxytest.Config{Apps: []netip.AddrPort{bulkApp(b, app)}})
+			first := "\x00" // no HTTP begins so
+			if way == "answer" {
+				first = "GET / HTTP/1.1\r\nHost: app.shop\r\n\r\n"
+			}
 			c, err := net.Dial("tcp", p.Upstream.String())
 			if err != nil {
 				b.Fatal(err)
 			}
 			defer c.Close()
-			if _, err := c.Write([]byte("\x00")); err != nil { // no HTTP begins so
+			if _, err := c.Write([]byte(first)); err != nil {
 				b.Fatal(err)
 			}
 			from, to := c, <-app
 			defer to.Close()
-			if way == "down" {
+			if way != "up" {
 				from, to = to, from
+			}
+			if way == "answer" {
+				_, _ = fmt.Fprintf(from, "HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n", b.N*size)
 			}
 			b.SetBytes(size)
 			b.ReportAllocs()
@@ -69,7 +78,8 @@ func cpu() time.Duration {
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
-// bulkApp hands over the first connection with bytes on it, without them.
+// bulkApp hands over the first connection with bytes on it, without them: they
+// come at once.
 func bulkApp(b *testing.B, to chan<- net.Conn) netip.AddrPort {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -82,7 +92,7 @@ func bulkApp(b *testing.B, to chan<- net.Conn) netip.AddrPort {
 			if err != nil {
 				return
 			}
-			if _, err := c.Read(make([]byte, 1)); err != nil {
+			if _, err := c.Read(make([]byte, 4096)); err != nil {
 				c.Close()
 				continue
 			}

@@ -17,6 +17,9 @@ const (
 	MaxHead = 64 << 10
 	// pipeBuffer is what is read at once of bytes that are not looked at.
 	pipeBuffer = 64 << 10
+	// pipeRead is what goes into one: whole turns of a stream, so that no rest
+	// is sent by itself.
+	pipeRead = pipeBuffer / mux.Turn * mux.Turn
 )
 
 // Buffers lends byte slices of the common sizes. The zero value is ready;
@@ -62,7 +65,7 @@ func (l *loan) Lend() []byte {
 		return l.b
 	}
 	l.b = l.pool.Get(pipeBuffer)
-	return l.b[:pipeBuffer/mux.Turn*mux.Turn] // so that no rest goes alone
+	return l.b[:pipeRead]
 }
 
 // Back is part of socket.Lender. It may be called where nothing is lent.

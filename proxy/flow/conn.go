@@ -25,6 +25,7 @@ type Conn struct {
 	in   []byte // in[r:w] is what was read and not consumed
 	r, w int
 	out  []byte
+	full bool  // the last read filled all there was room for
 	end  error // of reading, if it was not a deadline: it is told again
 	// BytesIn and BytesOut count what went through the buffers.
 	BytesIn, BytesOut uint64
@@ -68,7 +69,12 @@ func (c *Conn) Fill() error {
 		return c.end
 	}
 	c.Seat.Reads()
-	n, err := c.Conn.Read(c.in[c.w:])
+	room := c.in[c.w:]
+	if len(room) == pipeBuffer {
+		room = room[:pipeRead]
+	}
+	n, err := c.Conn.Read(room)
+	c.full = n == len(room)
 	c.Seat.Read(n)
 	c.w += n
 	c.BytesIn += uint64(n)
@@ -110,12 +116,16 @@ func (c *Conn) makeRoom() error {
 	return nil
 }
 
-// Roomy makes the buffer large, for a body that follows, unless memory is
-// short. What is in it moves.
+// Roomy makes the buffer large, for a body that follows, and larger when that was
+// filled at once, unless memory is short. What is in it moves.
 func (c *Conn) Roomy() {
-	if grow := LargeBuffer - max(len(c.in), SmallBuffer); grow > 0 && c.pool.widen(grow) {
+	size := LargeBuffer
+	if c.full && len(c.in) >= LargeBuffer {
+		size = pipeBuffer
+	}
+	if grow := size - max(len(c.in), SmallBuffer); grow > 0 && c.pool.widen(grow) {
 		c.wide.Add(int64(grow))
-		bigger := c.pool.Get(LargeBuffer)
+		bigger := c.pool.Get(size)
 		c.w = copy(bigger, c.in[c.r:c.w])
 		c.r = 0
 		if c.in != nil {
