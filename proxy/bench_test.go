@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"net"
 	"net/netip"
+	"strconv"
 	"sync"
 	"testing"
 
@@ -68,10 +69,15 @@ func exchange(c net.Conn, buf []byte) error {
 }
 
 // BenchmarkRequest is one request through both proxies, application and
-// client included, with 64 connections at once.
+// client included, with some connections at once.
 func BenchmarkRequest(b *testing.B) {
+	for _, conns := range []int{8, 64, 512} {
+		b.Run(strconv.Itoa(conns), func(b *testing.B) { benchmarkRequest(b, conns) })
+	}
+}
+
+func benchmarkRequest(b *testing.B, conns int) {
 	p := proxytest.New(b, proxytest.Config{Apps: []netip.AddrPort{cannedApp(b)}})
-	const conns = 64
 	cs := make([]net.Conn, conns)
 	for i := range cs {
 		c, err := net.Dial("tcp", p.Upstream.String())
@@ -86,15 +92,14 @@ func BenchmarkRequest(b *testing.B) {
 	}
 	b.ReportAllocs()
 	b.ResetTimer()
+	before := cpu()
 	var wg sync.WaitGroup
 	for i, c := range cs {
 		n := b.N / conns
 		if i < b.N%conns {
 			n++
 		}
-		wg.Add(1)
-		go func() {
-			defer wg.Done()
+		wg.Go(func() {
 			buf := make([]byte, 4096)
 			for range n {
 				if err := exchange(c, buf); err != nil {
@@ -102,9 +107,10 @@ func BenchmarkRequest(b *testing.B) {
 					return
 				}
 			}
-		}()
+		})
 	}
 	wg.Wait()
+	b.ReportMetric(float64((cpu()-before).Nanoseconds())/1e3/float64(b.N), "cpu-µs/op")
 }
 
 // TestAllocations holds the budget of two allocations for one request through

@@ -7,8 +7,8 @@ import (
 	"github.com/leno-mesh/leno/proxy/mux"
 )
 
-// Buffer sizes in bytes. A connection starts with the small one, which is
-// what an idle connection keeps, and grows while it is busy.
+// Buffer sizes in bytes. A connection has none while it waits; what comes is read
+// into a small one, which grows while there is much.
 const (
 	SmallBuffer = 4 << 10
 	LargeBuffer = 16 << 10
@@ -29,8 +29,10 @@ type Buffers struct {
 	// buffers, in bytes; 0 means no bound.
 	Wide int64
 
-	wide               atomic.Int64
-	small, large, pipe sync.Pool
+	wide  atomic.Int64
+	small sync.Pool // *[SmallBuffer]byte
+	large sync.Pool // *[LargeBuffer]byte
+	pipe  sync.Pool // *[pipeBuffer]byte
 }
 
 // Used is how many bytes of Wide are in use.
@@ -82,38 +84,36 @@ func (l *loan) Back() {
 
 // Get lends a slice of at least n bytes, its length its capacity.
 func (p *Buffers) Get(n int) []byte {
-	pool, size := p.pool(n)
-	if pool == nil {
-		return make([]byte, n)
-	}
-	if b, ok := pool.Get().(*[]byte); ok {
-		return *b
-	}
-	return make([]byte, size)
-}
-
-// Put takes a slice back. Slices of other sizes are left to the collector.
-func (p *Buffers) Put(b []byte) {
-	b = b[:cap(b)]
-	switch cap(b) {
-	case SmallBuffer:
-		p.small.Put(&b)
-	case LargeBuffer:
-		p.large.Put(&b)
-	case pipeBuffer:
-		p.pipe.Put(&b)
-	}
-}
-
-func (p *Buffers) pool(n int) (*sync.Pool, int) {
 	switch {
 	case n <= SmallBuffer:
-		return &p.small, SmallBuffer
+		if b, ok := p.small.Get().(*[SmallBuffer]byte); ok {
+			return b[:]
+		}
+		return make([]byte, SmallBuffer)
 	case n <= LargeBuffer:
-		return &p.large, LargeBuffer
+		if b, ok := p.large.Get().(*[LargeBuffer]byte); ok {
+			return b[:]
+		}
+		return make([]byte, LargeBuffer)
 	case n == pipeBuffer:
-		return &p.pipe, pipeBuffer
-	default:
-		return nil, n
+		if b, ok := p.pipe.Get().(*[pipeBuffer]byte); ok {
+			return b[:]
+		}
+	}
+	return make([]byte, n)
+}
+
+// Put takes a slice back. Slices of other sizes are left to the collector. The
+// pools hold arrays, since a slice would cost an allocation each time.
+func (p *Buffers) Put(b []byte) {
+	b = b[:cap(b)]
+	spoil(b)
+	switch cap(b) {
+	case SmallBuffer:
+		p.small.Put((*[SmallBuffer]byte)(b))
+	case LargeBuffer:
+		p.large.Put((*[LargeBuffer]byte)(b))
+	case pipeBuffer:
+		p.pipe.Put((*[pipeBuffer]byte)(b))
 	}
 }

@@ -6,6 +6,8 @@ import (
 	"net"
 	"sync/atomic"
 	"time"
+
+	"github.com/leno-mesh/leno/proxy/socket"
 )
 
 // ErrBufferFull says that a connection's buffer is at its limit and what is
@@ -21,12 +23,14 @@ var ErrNoRoom = errors.New("the proxy's buffers are full")
 // One goroutine reads and one writes at a time.
 type Conn struct {
 	net.Conn
-	pool *Buffers
-	in   []byte // in[r:w] is what was read and not consumed
-	r, w int
-	out  []byte
-	full bool  // the last read filled all there was room for
-	end  error // of reading, if it was not a deadline: it is told again
+	plain *socket.Conn // what Conn is, or nil
+	pool  *Buffers
+	in    []byte // in[r:w] is what was read and not consumed
+	r, w  int
+	size  int // of the buffer that the next bytes are read into, as it should be
+	out   []byte
+	full  bool  // the last read filled all there was room for
+	end   error // of reading, if it was not a deadline: it is told again
 	// BytesIn and BytesOut count what went through the buffers.
 	BytesIn, BytesOut uint64
 	// Seat is told when the other end is waited for; nil where nobody counts.
@@ -38,11 +42,12 @@ type Conn struct {
 
 // NewConn wraps c. The buffers come from pool and go back with Free.
 func NewConn(c net.Conn, pool *Buffers) *Conn {
-	return &Conn{Conn: c, pool: pool}
+	plain, _ := c.(*socket.Conn)
+	return &Conn{Conn: c, plain: plain, pool: pool, size: SmallBuffer}
 }
 
 // Bytes gives what was read and not consumed. It stays valid until the next
-// Fill.
+// Fill, or Shrink: then others may have the buffer.
 func (c *Conn) Bytes() []byte { return c.in[c.r:c.w] }
 
 // Consume drops the first n of Bytes.
@@ -55,30 +60,16 @@ func (c *Conn) Consume(n int) {
 
 // Fill reads once and appends to Bytes. When the buffer is full it grows, up
 // to MaxHead; then it gives ErrBufferFull. It gives ErrNoRoom when the proxy has
-// no memory left for it to grow. Growing moves the bytes.
+// no memory left for it to grow. Growing moves the bytes. Where nothing is left in
+// the buffer it is given back until something has come.
 func (c *Conn) Fill() error {
-	if c.in == nil {
-		c.in = c.pool.Get(SmallBuffer)
-	}
-	if c.w == len(c.in) {
-		if err := c.makeRoom(); err != nil {
-			return err
-		}
-	}
 	if c.end != nil {
 		return c.end
 	}
-	c.Seat.Reads()
-	room := c.in[c.w:]
-	if len(room) == pipeBuffer {
-		room = room[:pipeRead]
-	}
-	n, err := c.Conn.Read(room)
-	c.full = n == len(room)
-	c.Seat.Read(n)
+	n, err := c.fill()
 	c.w += n
 	c.BytesIn += uint64(n)
-	if err != nil && !isTimeout(err) {
+	if err != nil && !isTimeout(err) && !errors.Is(err, ErrNoRoom) && !errors.Is(err, ErrBufferFull) {
 		c.end = err
 	}
 	if n > 0 {
@@ -89,6 +80,57 @@ func (c *Conn) Fill() error {
 	}
 	return err
 }
+
+func (c *Conn) fill() (int, error) {
+	if c.plain != nil && c.r == c.w {
+		c.dropIn()
+		c.Seat.Reads()
+		p, err := c.plain.ReadLent((*lentIn)(c))
+		c.Seat.Read(len(p))
+		c.full = len(p) > 0 && len(p) == min(len(c.in), pipeRead)
+		if len(p) == 0 {
+			c.dropIn()
+		}
+		return len(p), err
+	}
+	if c.in == nil {
+		c.in = c.pool.Get(SmallBuffer)
+	}
+	if c.w == len(c.in) {
+		if err := c.makeRoom(); err != nil {
+			return 0, err
+		}
+	}
+	room := c.in[c.w:]
+	if len(room) == pipeBuffer {
+		room = room[:pipeRead]
+	}
+	c.Seat.Reads()
+	n, err := c.Conn.Read(room)
+	c.Seat.Read(n)
+	c.full = n == len(room)
+	return n, err
+}
+
+// lentIn is a Conn as its own lender.
+type lentIn Conn
+
+// Lend is part of socket.Lender.
+func (l *lentIn) Lend() []byte {
+	c := (*Conn)(l)
+	size := c.size
+	if more := size - SmallBuffer; more > 0 {
+		if !c.pool.widen(more) {
+			size, more = SmallBuffer, 0
+		}
+		c.wide.Add(int64(more))
+	}
+	c.in = c.pool.Get(size)
+	return c.in[:min(size, pipeRead)]
+}
+
+// Back is part of socket.Lender.
+func (l *lentIn) Back() { (*Conn)(l).dropIn() }
 
 func isTimeout(err error) bool {
 	var t interface{ Timeout() bool }
@@ -120,8 +162,12 @@ func (c *Conn) makeRoom() error {
 // filled at once, unless memory is short. What is in it moves.
 func (c *Conn) Roomy() {
 	size := LargeBuffer
-	if c.full && len(c.in) >= LargeBuffer {
+	if c.full && len(c.in) >= LargeBuffer || c.size == pipeBuffer {
 		size = pipeBuffer
+	}
+	c.size = size
+	if c.plain != nil && c.r == c.w {
+		return // the next bytes get one of that size
 	}
 	if grow := size - max(len(c.in), SmallBuffer); grow > 0 && c.pool.widen(grow) {
 		c.wide.Add(int64(grow))
@@ -135,30 +181,32 @@ func (c *Conn) Roomy() {
 	}
 }
 
-// Shrink goes back to the small buffer when nothing is waiting in a larger
-// one, so that an idle connection costs little.
+// Shrink gives the buffers of an idle connection back, when nothing waits in
+// them, and goes back to small ones.
 func (c *Conn) Shrink() {
-	if c.r == c.w && len(c.in) > SmallBuffer {
-		c.narrow(len(c.in) - SmallBuffer)
-		c.pool.Put(c.in)
-		c.in, c.r, c.w = nil, 0, 0
-	}
-	if cap(c.out) > SmallBuffer {
-		c.narrow(cap(c.out) - SmallBuffer)
-		c.pool.Put(c.out)
-		c.out = nil
-	}
+	c.size = SmallBuffer
+	c.dropIn()
+	c.dropOut()
 }
 
-// dropIn gives an empty read buffer back, where nothing is read into it any
-// more.
+// dropIn gives the read buffer back if it is empty.
 func (c *Conn) dropIn() {
 	if c.in == nil || c.r < c.w {
 		return
 	}
-	c.narrow(max(0, len(c.in)-SmallBuffer))
+	c.narrow(len(c.in) - SmallBuffer)
 	c.pool.Put(c.in)
-	c.in = nil
+	c.in, c.r, c.w = nil, 0, 0
+}
+
+// dropOut gives the write buffer back if it is empty.
+func (c *Conn) dropOut() {
+	if c.out == nil || len(c.out) > 0 {
+		return
+	}
+	c.narrow(cap(c.out) - SmallBuffer)
+	c.pool.Put(c.out)
+	c.out = nil
 }
 
 // Out gives the write buffer to append to; give the result to SetOut.
@@ -200,6 +248,7 @@ func (c *Conn) Flush() error {
 	}
 	err := c.write(c.out)
 	c.out = c.out[:0]
+	c.dropOut()
 	return err
 }
 
