@@ -18,6 +18,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/leno-mesh/leno/mesh"
 	"github.com/leno-mesh/leno/proxy/proxytest"
 )
 
@@ -29,12 +30,15 @@ const patience = time.Minute
 type way struct {
 	name string
 	dial func(t testing.TB, p *proxytest.Pair) net.Conn
+	// alone says that the client's proxy is the only one on the way.
+	alone bool
 }
 
 var ways = []way{
-	{"upstream", func(t testing.TB, p *proxytest.Pair) net.Conn { return dial(t, p.Upstream) }},
-	{"forward", func(t testing.TB, p *proxytest.Pair) net.Conn { return dial(t, p.Outbound) }},
-	{"connect", func(t testing.TB, p *proxytest.Pair) net.Conn {
+	{name: "upstream", dial: func(t testing.TB, p *proxytest.Pair) net.Conn { return dial(t, p.Upstream) }},
+	{name: "alone", dial: func(t testing.TB, p *proxytest.Pair) net.Conn { return dial(t, p.Upstream) }, alone: true},
+	{name: "forward", dial: func(t testing.TB, p *proxytest.Pair) net.Conn { return dial(t, p.Outbound) }},
+	{name: "connect", dial: func(t testing.TB, p *proxytest.Pair) net.Conn {
 		c := dial(t, p.Outbound)
 		fmt.Fprint(c, "CONNECT app.shop:80 HTTP/1.1\r\nHost: app.shop:80\r\n\r\n")
 		expect(t, c, "HTTP/1.1 200 Connection established\r\n\r\n")
@@ -126,6 +130,7 @@ func (a *tcpApp) conn(t testing.TB, n int) net.Conn {
 // application's connections S, S2 and so on.
 type player struct {
 	t     testing.TB
+	alone bool
 	pair  *proxytest.Pair
 	app   *tcpApp
 	ends  map[string]net.Conn
@@ -139,7 +144,7 @@ type player struct {
 //	X>> "text"  X sends these bytes; X<< "text" reads them
 //	X fin       X ends its direction; X rst resets; X close closes
 //	X eof       X reads an end; X reset reads a reset
-//	done N      N requests have ended in the server's proxy, so that their
+//	done N      N requests have ended in the last proxy, so that their
 //	            connections to the application are free again
 //	C answer S R  the client reads a whole answer that Leno made: status, reason
 //
@@ -165,7 +170,7 @@ func TestExchange(t *testing.T) {
 }
 
 func play(t *testing.T, w way, text string) {
-	p := &player{t: t, app: newTCPApp(t), ends: map[string]net.Conn{}, reads: map[net.Conn]*bufio.Reader{}}
+	p := &player{t: t, alone: w.alone, app: newTCPApp(t), ends: map[string]net.Conn{}, reads: map[net.Conn]*bufio.Reader{}}
 	for i, line := range strings.Split(text, "\n") {
 		if only, ok := strings.CutPrefix(line, "ways: "); ok && !strings.Contains(only, w.name) {
 			t.Skip("not for this way")
@@ -174,13 +179,22 @@ func play(t *testing.T, w way, text string) {
 			continue
 		}
 		if p.pair == nil {
-			p.pair = proxytest.New(t, proxytest.Config{Apps: []netip.AddrPort{p.app.addr}})
+			p.pair = proxytest.New(t, proxytest.Config{Apps: []netip.AddrPort{p.app.addr}, Tune: p.tune})
 		}
 		if p.ends["C"] == nil {
 			p.ends["C"] = w.dial(t, p.pair)
 		}
 		if err := p.step(line); err != nil {
 			t.Fatalf("line %d: %s: %v", i+1, line, err)
+		}
+	}
+}
+
+// tune takes the application's proxy off the way.
+func (p *player) tune(d *mesh.Destination) {
+	for i := range d.Sets {
+		if p.alone {
+			d.Sets[i].Endpoints = []mesh.Endpoint{{Addr: p.app.addr}}
 		}
 	}
 }
@@ -222,6 +236,9 @@ func (p *player) step(line string) error {
 		}
 		return err
 	case "<":
+		if text == "$ID" && p.alone {
+			return nil // nobody tells it
+		}
 		text = strings.ReplaceAll(text, "$ID", "leno-client-id: spiffe://test.leno/ns/shop/sa/client")
 		return read(p.reader(c), text+"\r\n")
 	case "<<":
@@ -268,8 +285,12 @@ func (p *player) done(n string) error {
 	if err != nil {
 		return err
 	}
+	metrics, direction := p.pair.Server.Metrics, `direction="inbound"`
+	if p.alone {
+		metrics, direction = p.pair.ClientMetrics, `direction="outbound"`
+	}
 	for end := time.Now().Add(patience); time.Now().Before(end); runtime.Gosched() {
-		if sum(p.t, p.pair.Server.Metrics, "response_total", `direction="inbound"`) >= want {
+		if sum(p.t, metrics, "response_total", direction) >= want {
 			return nil
 		}
 	}

@@ -1,7 +1,6 @@
 package flow
 
 import (
-	"bytes"
 	"errors"
 	"io"
 
@@ -41,6 +40,7 @@ func (b *HTTP1Body) Start(c *Conn, kind http1.Body, length int64) {
 	case http1.BodyChunked:
 		b.mode = framedChunked
 		b.chunks.Reset()
+		c.Consume(b.chunks.Skip(c.Bytes()))
 	case http1.BodyUntilClose:
 		b.mode = framedClose
 	default:
@@ -51,8 +51,17 @@ func (b *HTTP1Body) Start(c *Conn, kind http1.Body, length int64) {
 // Ended says whether the body has been read to its end.
 func (b *HTTP1Body) Ended() bool { return b.ended }
 
-// Waits is part of Body.
-func (b *HTTP1Body) Waits() bool { return !b.ended && len(b.conn.Bytes()) == 0 }
+// Waits is part of Body. What stands between two chunks is no body: who sends
+// one chunk at a time sends the line end behind it, and then nothing.
+func (b *HTTP1Body) Waits() bool {
+	switch {
+	case b.ended:
+		return false
+	case b.mode == framedChunked:
+		return !b.chunks.Ready(b.conn.Bytes())
+	}
+	return len(b.conn.Bytes()) == 0
+}
 
 // Whole gives a body that has arrived already and consumes it. It is for
 // bodies with a length; others give false. It gives the same bytes each time
@@ -130,8 +139,12 @@ func (b *HTTP1Body) takeChunk(p []byte) ([]byte, error) {
 		return nil, err
 	}
 	b.conn.Consume(n)
-	// When the last chunk is there too, the end is told with the last bytes.
-	if len(data) > 0 && bytes.HasPrefix(p[n:], []byte("\r\n0\r\n")) {
+	// Waits must see whether another chunk is there. When the last one is, the
+	// end is told with the last bytes.
+	p = p[n:]
+	n = b.chunks.Skip(p)
+	b.conn.Consume(n)
+	if len(data) > 0 && b.chunks.Last() {
 		if _, n, err = b.chunks.Next(p[n:]); err != nil {
 			return nil, err
 		}

@@ -67,6 +67,40 @@ func (c *Chunks) Next(b []byte) (data []byte, n int, err error) {
 	}
 }
 
+// Skip goes over what stands between two chunks at the start of b, the line end
+// behind the one and the line before the other, and returns how many bytes that
+// are. What is not whole, or malformed, is left to Next.
+func (c *Chunks) Skip(b []byte) (n int) {
+	for c.state == chunkEnd || c.state == chunkSize {
+		took, err := 0, error(nil)
+		if c.state == chunkEnd {
+			took, err = c.end(b[n:])
+		} else {
+			took, err = c.size(b[n:])
+		}
+		if err != nil || took == 0 {
+			break
+		}
+		n += took
+	}
+	return n
+}
+
+// Ready reports whether Next finds data, or the end of the body, at the start of
+// b. Skip must have gone before.
+func (c *Chunks) Ready(b []byte) bool {
+	switch c.state {
+	case chunkData:
+		return len(b) > 0
+	case chunkTrailers:
+		return bytes.HasPrefix(b, []byte("\r\n")) || bytes.Contains(b, []byte("\r\n\r\n"))
+	}
+	return c.state == chunksDone
+}
+
+// Last reports whether no more data follows.
+func (c *Chunks) Last() bool { return c.state >= chunkTrailers }
+
 // Done reports whether the body, trailers included, is complete.
 func (c *Chunks) Done() bool { return c.state == chunksDone }
 

@@ -102,3 +102,29 @@ func TestExtensionsBounded(t *testing.T) {
 		t.Errorf("without data: got ...%q", got[len(got)-40:])
 	}
 }
+
+// TestChunksReady says after each byte whether a reader has to wait for more.
+func TestChunksReady(t *testing.T) {
+	const in = "2;x\r\nhi\r\n10\r\n0123456789abcdef\r\n0\r\nA: b\r\n\r\n"
+	const want = "wwwwwrrwwwwwwrrrrrrrrrrrrrrrrwwwwwwwwwwwwr"
+	var c Chunks
+	var buf []byte
+	got := ""
+	for i := range len(in) {
+		buf = append(buf, in[i])
+		buf = buf[c.Skip(buf):]
+		if !c.Ready(buf) {
+			got += "w"
+			continue
+		}
+		got += "r"
+		_, n, err := c.Next(buf)
+		if err != nil {
+			t.Fatal(err)
+		}
+		buf = buf[n:]
+	}
+	if got != want || !c.Done() {
+		t.Errorf("got %s\nwant %s, done %v", got, want, c.Done())
+	}
+}
