@@ -127,7 +127,8 @@ func (x *inboundHTTP) tunnel(ctx context.Context, from *caller, port *ownPort) {
 		x.end(out)
 		return
 	}
-	x.join(from, port, flow.ConnDuplex{Conn: x.conn}, t.Duplex())
+	up := flow.ConnDuplex{Conn: x.conn}
+	x.join(from, port, up, up, t.Duplex())
 }
 
 // detect finds out what a plain connection speaks, as on the outbound side.
@@ -186,7 +187,12 @@ func (i *inbound) opaque(ctx context.Context, c *flow.Conn, from *caller, port *
 		}
 		early = flow.ConnDuplex{Conn: flow.NewConn(app, i.buffers)}
 	}
-	i.join(from, port, flow.ConnDuplex{Conn: c}, early)
+	up := flow.ConnDuplex{Conn: c}
+	client := flow.Duplex(up)
+	if port.Protocol != mesh.Opaque {
+		client = accept.Guard(up)
+	}
+	i.join(from, port, up, client, early)
 }
 
 // refused ends a plain connection for which there is nobody to answer.

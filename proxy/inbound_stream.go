@@ -206,7 +206,7 @@ func (i *inbound) carry(ctx context.Context, from *caller, port *ownPort, st *fl
 	up := flow.ConnDuplex{Conn: c}
 	if port.Protocol == mesh.Opaque {
 		st.Direct()
-		i.join(from, port, up, flow.ConnDuplex{Conn: flow.NewConn(app, i.buffers)})
+		i.join(from, port, up, up, flow.ConnDuplex{Conn: flow.NewConn(app, i.buffers)})
 		return
 	}
 	p, down, err := i.watch(c, port, app)
@@ -220,13 +220,13 @@ func (i *inbound) carry(ctx context.Context, from *caller, port *ownPort, st *fl
 		i.multiplexed(ctx, c, from, port)
 	default:
 		st.Direct()
-		i.join(from, port, up, down)
+		i.join(from, port, up, accept.Guard(up), down)
 	}
 }
 
 // join pipes an opaque connection to the application and counts it. It stays
-// for as long as policy allows it.
-func (i *inbound) join(from *caller, port *ownPort, up flow.ConnDuplex, app flow.Duplex) {
+// for as long as policy allows it. Client is how up is read.
+func (i *inbound) join(from *caller, port *ownPort, up flow.ConnDuplex, client, app flow.Duplex) {
 	t := from.counters(port).TCP()
 	stay := i.links.hold(from.Identity, port.Number, up)
 	defer i.links.let(stay)
@@ -238,8 +238,12 @@ func (i *inbound) join(from *caller, port *ownPort, up flow.ConnDuplex, app flow
 	stay.enforce(i.own.current.Load()) // a snapshot may have come since the decision
 	openTCP(t, up.Conn)
 	var n flow.Counts
-	err := flow.Pipe(up, app, i.buffers, &n)
+	err := flow.Pipe(client, app, i.buffers, &n)
 	closeTCP(t, &n, err)
+	if errors.Is(err, accept.ErrLateHTTP) {
+		i.metrics.Failed(telemetry.Inbound, flow.BadRequest.String())
+		i.log.Info("connection ended", "direction", "inbound", "reason", flow.BadRequest.String(), "error", err)
+	}
 }
 
 // streamOf gives the stream below an end, or nil.

@@ -30,19 +30,25 @@ const (
 	ByEnd    DecidedBy = "end" // one side ended before it had said enough
 )
 
-// Classify says what a client's first bytes are: an HTTP protocol, Opaque, or
-// Detect while more are needed.
-func Classify(b []byte) mesh.Protocol {
+// looking is what was found out about a client's first bytes so far.
+type looking struct{ http1 http1.Sniffer }
+
+// see looks at the bytes, all of them, and gives what they are: an HTTP protocol,
+// Opaque, or Detect while more are needed. What is Opaque because it only hardly
+// can become HTTP is for Guard to watch.
+func (l *looking) see(b []byte) mesh.Protocol {
 	if len(b) == 0 {
 		return mesh.Detect
 	}
-	one, two := http1.Sniff(b), http2.SniffPreface(b)
+	one, two := l.http1.Feed(b[min(l.http1.Seen(), len(b)):]), http2.SniffPreface(b)
 	switch {
 	case two == http2.Yes:
 		return mesh.HTTP2
+	case two == http2.More:
+		return mesh.Detect
 	case one == http1.Yes:
 		return mesh.HTTP1
-	case one == http1.More || two == http2.More:
+	case one == http1.More && !l.http1.Unlikely():
 		return mesh.Detect
 	}
 	return mesh.Opaque
@@ -58,7 +64,8 @@ func conclusive(b []byte) bool {
 // it gives Detect when none has come within it; a negative grace waits for as
 // long as it takes.
 func Client(c *flow.Conn, grace time.Duration) (mesh.Protocol, error) {
-	if p := Classify(c.Bytes()); p != mesh.Detect {
+	var l looking
+	if p := l.see(c.Bytes()); p != mesh.Detect {
 		return p, nil
 	}
 	timed := grace >= 0 && len(c.Bytes()) == 0
@@ -74,7 +81,7 @@ func Client(c *flow.Conn, grace time.Duration) (mesh.Protocol, error) {
 				return mesh.Detect, nil
 			}
 		}
-		if p := Classify(c.Bytes()); p != mesh.Detect {
+		if p := l.see(c.Bytes()); p != mesh.Detect {
 			return p, nil
 		}
 		if err != nil {

@@ -49,6 +49,15 @@ func makeTextSet() (set charset) {
 	return set
 }
 
+// makeSpaceSet builds the set of what some server takes for white space within a
+// line: of ASCII, and of Latin-1, as which some decode a head.
+func makeSpaceSet() (set charset) {
+	for _, c := range []byte("\t\v\f\r \x1c\x1d\x1e\x1f\x85\xa0") {
+		set[c] = true
+	}
+	return set
+}
+
 // The sets.
 //
 //nolint:gochecknoglobals // never written
@@ -57,6 +66,7 @@ var (
 	hostSet   = makeSet("-._~!$&'()*+,;=") // RFC 3986, section 3.2.2, without percent-escapes
 	targetSet = makeTargetSet()
 	textSet   = makeTextSet()
+	spaceSet  = makeSpaceSet()
 )
 
 // ValidToken reports whether s is a token: a method or a field name

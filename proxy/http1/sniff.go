@@ -1,7 +1,5 @@
 package http1
 
-import "bytes"
-
 // Verdict is what the first bytes of a connection say about its protocol.
 type Verdict uint8
 
@@ -12,105 +10,145 @@ const (
 	No                  // it is not
 )
 
-// Bounds of Sniff.
+// What a beginning must be for Unlikely.
 const (
-	// SniffBytes is how many bytes Sniff looks at: with that many it never
-	// answers More.
-	SniffBytes = 1024
-	// maxSniffMethod is longer than any registered method.
-	maxSniffMethod = 24
+	unlikelyMethod = 24      // longer than any registered method
+	unlikelyStart  = 1 << 10 // longer than what a text protocol says without an end of line
 )
 
-// Sniff says whether b, the first bytes a client sent, begins an HTTP/1
-// request. The answer does not depend on how the bytes were split: once it is
-// Yes or No, more bytes do not change it.
+// Sniffer says whether the first bytes that a client sent begin an HTTP/1
+// request, as any server might read it. The zero value is ready. The verdict
+// does not depend on how the bytes were split, and once it is Yes or No, more
+// bytes do not change it.
 //
-//   - A method must come first: up to 24 token bytes and a space. A binary
-//     protocol is No at its first byte that is none.
-//   - Behind a method that RFC 9110 or RFC 5789 registers may stand any visible
-//     byte; behind any other token only what begins a target: "/", "*",
-//     "http://" or "https://".
-//   - The rest of the line must be text. At its end, CRLF or LF, the answer is
-//     Yes if it ends in " HTTP/1." and a digit, else No. So `SET foo` of Redis,
-//     `EHLO x`, `CONNECT {...}` of NATS and `get key` are No, and so is the
-//     preface of HTTP/2. A line that is HTTP in all but a detail (a space in
-//     the target, a bare LF) is Yes, so that Parse can refuse it by name.
-//   - A line longer than SniffBytes is Yes if the method is registered and the
-//     target begins with "/", "http://" or "https://", else No.
+// A server that is less strict than Parse must not get to see a request that
+// nobody judged. So what one of them takes for HTTP is Yes, and Parse refuses
+// it by name:
+//
+//   - Line ends, white space and control bytes before the first word are passed
+//     over, as some servers do.
+//   - The first word must be a token of any length. A binary protocol is No at
+//     its first byte that is none.
+//   - White space between words is what some server takes for it, besides spaces:
+//     tabs and the like.
+//   - Behind a method that RFC 9110 or RFC 5789 registers, what begins a target is
+//     Yes: "/", "http://" or "https://".
+//   - Else the line is Yes when its second, its third or its last word begins
+//     with "HTTP/" and a digit, or with what else is read as that: "ICE/", and
+//     "RTSP/" behind a path.
+//   - Any other line is No at its end, and at a control byte. So `SET foo` of
+//     Redis, `EHLO x`, `CONNECT {...}` of NATS and `get /key` are No.
+//
+// The preface of HTTP/2 is Yes; SniffPreface must be asked first.
+type Sniffer struct {
+	verdict Verdict
+	seen    int     // bytes looked at
+	odd     bool    // a control byte that is no white space came before the first word
+	word    int     // words begun
+	white   bool    // between two words
+	at      int     // bytes of the word that is being read
+	start   [8]byte // its first ones
+	known   bool    // the method is registered
+	path    bool    // the target begins as one of HTTP does
+	version int     // the number of the last word that begins as a version does
+}
+
+// Sniff is a Sniffer for bytes that came at once.
 func Sniff(b []byte) Verdict {
-	whole := len(b) >= SniffBytes
-	b = b[:min(len(b), SniffBytes)]
-	i := 0
-	for i < len(b) && tokenSet[b[i]] {
-		i++
-	}
-	switch {
-	case i > maxSniffMethod, i == 0 && len(b) > 0:
-		return No
-	case i == len(b):
-		return More
-	case b[i] != ' ':
-		return No
-	}
-	known := VerbOf(b[:i]) != VerbOther
-	rest := b[i+1:]
-	target := sniffTarget(rest)
-	if target == No && !known {
-		return No
-	}
-	end := bytes.IndexByte(rest, '\n')
-	if end >= 0 {
-		return sniffLine(rest[:end])
-	}
-	if len(rest) > 0 && rest[len(rest)-1] == '\r' {
-		rest = rest[:len(rest)-1]
-	}
-	switch {
-	case badText(rest) >= 0:
-		return No
-	case !whole:
-		return More
-	case known && target == Yes && rest[0] != '*':
-		return Yes
-	}
-	return No
+	var s Sniffer
+	return s.Feed(b)
 }
 
-// sniffLine judges a complete request line behind its method.
-func sniffLine(line []byte) Verdict {
-	const version = " HTTP/1."
-	line = bytes.TrimSuffix(line, []byte("\r"))
-	at := len(line) - len(version) - 1
-	if at < 1 || badText(line) >= 0 || !digit(line[len(line)-1]) || string(line[at:len(line)-1]) != version {
-		return No
-	}
-	return Yes
-}
-
-// sniffTarget says whether t begins a request target.
-func sniffTarget(t []byte) Verdict {
-	if len(t) == 0 {
-		return More
-	}
-	if t[0] == '/' || t[0] == '*' {
-		return Yes
-	}
-	verdict := No
-	for _, scheme := range [...]string{"http://", "https://"} {
-		n := min(len(t), len(scheme))
-		for i := 0; i < n; i++ {
-			if lower(t[i]) != scheme[i] {
-				n = -1
-			}
+// Feed looks at more bytes, and gives the verdict on all of them so far.
+func (s *Sniffer) Feed(b []byte) Verdict {
+	for _, c := range b {
+		if s.verdict != More {
+			break
 		}
-		switch {
-		case n == len(scheme):
+		s.verdict = s.step(c)
+		s.seen++
+	}
+	return s.verdict
+}
+
+// Seen is how many bytes were looked at: none behind those that gave the verdict.
+func (s *Sniffer) Seen() int { return s.seen }
+
+// Unlikely says that the verdict is open, and that clients of HTTP do not begin
+// so. Who needs not wait for the verdict must still look at what follows.
+func (s *Sniffer) Unlikely() bool {
+	switch {
+	case s.verdict != More:
+		return false
+	case s.path:
+		return s.seen > DefaultLine
+	}
+	return s.odd || s.word == 1 && s.at > unlikelyMethod || s.seen > unlikelyStart
+}
+
+func (s *Sniffer) step(c byte) Verdict {
+	first := s.word == 0
+	switch {
+	case first && (c <= ' ' || c == 0x7f):
+		s.odd = s.odd || c != '\n' && !spaceSet[c]
+		return More
+	case c == '\n':
+		if s.word > 1 && s.version == s.word {
 			return Yes
-		case n > 0:
-			verdict = More
+		}
+		return No
+	case !first && spaceSet[c]:
+		s.white = true
+		return More
+	case s.word <= 1 && !s.white && !tokenSet[c], !textSet[c]:
+		return No
+	}
+	if first || s.white {
+		s.begin()
+	}
+	if s.at < len(s.start) {
+		s.start[s.at] = c
+	}
+	s.at++
+	return s.judge()
+}
+
+// begin begins the next word.
+func (s *Sniffer) begin() {
+	if s.word == 1 {
+		s.known = s.at <= len(s.start) && VerbOf(s.start[:s.at]) != VerbOther
+	}
+	s.word++
+	s.at, s.white = 0, false
+}
+
+// judge looks at a word behind the method, of which one more byte is there.
+func (s *Sniffer) judge() Verdict {
+	if s.word == 1 || s.at > len(s.start) {
+		return More
+	}
+	w := s.start[:s.at]
+	if s.word == 2 && (string(w) == "/" || prefixed(w, "http://", 0) || prefixed(w, "https://", 0)) {
+		s.path = true
+		if s.known {
+			return Yes
 		}
 	}
-	return verdict
+	if prefixed(w, "http/", 1) || prefixed(w, "ice/", 1) || s.path && prefixed(w, "rtsp/", 1) {
+		s.version = s.word
+		if s.word <= 3 {
+			return Yes
+		}
+	}
+	return More
+}
+
+// prefixed says whether w is lower in any case, followed by as many digits.
+func prefixed(w []byte, lower string, digits int) bool {
+	if len(w) != len(lower)+digits || !equalFold(w[:len(lower)], []byte(lower)) {
+		return false
+	}
+	return digits == 0 || digit(w[len(lower)])
 }
 
 // SniffServer says whether b, the first bytes a server sent, rules HTTP/1 out:
