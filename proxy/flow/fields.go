@@ -147,7 +147,8 @@ func ours(name string) bool {
 var (
 	errNoWhere = errors.New("stream without leno-link")
 	// Two readers could take one or the other.
-	errTwice = errors.New("a field of Leno's own came twice")
+	errTwice   = errors.New("a field of Leno's own came twice")
+	errEndless = errors.New("a request of HTTP/1.0 with a body and no length")
 )
 
 // FromFields fills in a request from the fields of a stream of a link, and
@@ -246,6 +247,8 @@ func (r *Request) bound(v Version, end bool) error {
 		return ErrLength // the next request would be read as its body
 	case end:
 		r.Length = 0
+	case v == HTTP10 && r.Length < 0:
+		return errEndless // it knows no chunks, and its server would not see the end
 	case v == HTTP20 && r.Length == 0:
 		r.Length = -1 // the end is still to come, and trailers may
 	}

@@ -325,6 +325,29 @@ func TestLengthAgainstEnd(t *testing.T) {
 	}
 }
 
+// TestOldBodies has a request of HTTP/1.0 say how long its body is: what it
+// becomes knows no chunks.
+func TestOldBodies(t *testing.T) {
+	head := []Field{
+		{Name: ":method", Value: "POST"},
+		{Name: ":scheme", Value: "http"},
+		{Name: ":path", Value: "/"},
+		{Name: ":authority", Value: "a"},
+		{Name: FieldLink, Value: "v=1;m=http;p=80;w=x"},
+		{Name: FieldForm, Value: "v=1.0"},
+	}
+	var r Request
+	if _, err := r.FromFields(head, false); !errors.Is(err, errEndless) {
+		t.Errorf("a body without a length: %v", err)
+	}
+	if _, err := r.FromFields(append(head, Field{Name: "content-length", Value: "5"}), false); err != nil {
+		t.Errorf("a body with one: %v", err)
+	}
+	if _, err := r.FromFields(head, true); err != nil {
+		t.Errorf("none: %v", err)
+	}
+}
+
 // TestTwice has a field of Leno's own come once or not at all: of two, two
 // readers could believe different ones.
 func TestTwice(t *testing.T) {
