@@ -150,6 +150,7 @@ func (i *inbound) plain(ctx context.Context, c *flow.Conn, to netip.AddrPort) {
 	from := &caller{inbound: i}
 	p, early, err := i.detect(ctx, c, from, port)
 	switch {
+	case i.tooSlow(telemetry.Inbound, c, err):
 	case err != nil:
 		i.refused(c, err)
 	case p == mesh.HTTP1:

@@ -211,6 +211,7 @@ func (i *inbound) carry(ctx context.Context, from *caller, port *ownPort, st *fl
 	}
 	p, down, err := i.watch(c, port, app)
 	switch {
+	case i.tooSlow(telemetry.Inbound, c, err):
 	case err != nil: // the client went away, or spoke HTTP to its own proxy
 		c.Abort()
 	case p == mesh.HTTP1:

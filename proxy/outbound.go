@@ -59,7 +59,7 @@ func (o *outbound) connection(ctx context.Context, c *flow.Conn, target mesh.Tar
 func (o *outbound) forward(ctx context.Context, c *flow.Conn) {
 	switch p, err := accept.Client(c, -1); {
 	case err != nil:
-		c.Abort()
+		o.undetected(c, err)
 	case p == mesh.HTTP1:
 		o.requests(ctx, c, nil)
 	case p == mesh.HTTP2:

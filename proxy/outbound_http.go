@@ -59,3 +59,14 @@ func refuse(c *core, d telemetry.Direction, conn *flow.Conn, h *accept.HTTP1, f 
 		conn.Linger()
 	}
 }
+
+// tooSlow answers a client whose first request line did not come, and says
+// whether that is what err is about.
+func (c *core) tooSlow(d telemetry.Direction, conn *flow.Conn, err error) bool {
+	var e *flow.Error
+	if !errors.As(err, &e) || e.Reason != flow.SlowRequest {
+		return false
+	}
+	refuse(c, d, conn, accept.NewHTTP1(conn, c.limits, c.draining.Load), &flow.Failure{}, e)
+	return true
+}

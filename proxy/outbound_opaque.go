@@ -208,6 +208,9 @@ func (o *outbound) refuse(ctx context.Context, c *flow.Conn, d *destination, err
 // undetected ends a connection whose protocol was not found out: no server
 // could be reached, or the client went away, which is no failure.
 func (o *outbound) undetected(c *flow.Conn, err error) {
+	if o.tooSlow(telemetry.Outbound, c, err) {
+		return
+	}
 	var e *flow.Error
 	if errors.As(err, &e) {
 		o.failed(c, e)

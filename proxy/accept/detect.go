@@ -3,7 +3,6 @@ package accept
 import (
 	"errors"
 	"io"
-	"sync"
 	"time"
 
 	"github.com/leno-mesh/leno/mesh"
@@ -16,6 +15,10 @@ import (
 // opened early, in case the server is to speak first.
 const Grace = 5 * time.Millisecond
 
+// Doubt is how long what no client of HTTP begins with is held back once the way
+// to the server stands, in case either end says more. See Guard.
+const Doubt = 500 * time.Millisecond
+
 // maxHeld bounds the server's bytes that wait for the client to speak.
 const maxHeld = 16 << 10
 
@@ -27,7 +30,8 @@ const (
 	ByHint   DecidedBy = "hint"
 	ByClient DecidedBy = "client"
 	ByServer DecidedBy = "server"
-	ByEnd    DecidedBy = "end" // one side ended before it had said enough
+	ByEnd    DecidedBy = "end"  // one side ended before it had said enough
+	ByTime   DecidedBy = "time" // neither said enough, and nothing spoke for HTTP
 )
 
 // looking is what was found out about a client's first bytes so far.
@@ -60,32 +64,50 @@ func conclusive(b []byte) bool {
 	return len(b) > 0 && http1.SniffServer(b) == http1.No && http2.SniffSettings(b) == http2.No
 }
 
+// likely says whether bytes that decide nothing yet are how clients of HTTP
+// begin.
+func (l *looking) likely(b []byte) bool {
+	return len(b) > 0 && (l.http1.Likely() || http2.SniffPreface(b) == http2.More)
+}
+
 // Client reads until the client's bytes decide. With a grace of zero or more
-// it gives Detect when none has come within it; a negative grace waits for as
-// long as it takes.
+// it gives Detect when within it nothing has come that may begin HTTP; a negative
+// grace waits for that. What may begin a head is waited for as long as a head may
+// take.
 func Client(c *flow.Conn, grace time.Duration) (mesh.Protocol, error) {
 	var l looking
-	if p := l.see(c.Bytes()); p != mesh.Detect {
-		return p, nil
-	}
-	timed := grace >= 0 && len(c.Bytes()) == 0
-	if timed {
-		_ = c.SetReadDeadline(time.Now().Add(grace))
-	}
-	for {
-		err := c.Fill()
+	var quiet time.Time // when the grace ends
+	timed := false
+	defer func() {
 		if timed {
-			timed = false
 			_ = c.SetReadDeadline(time.Time{})
-			if isTimeout(err) {
-				return mesh.Detect, nil
-			}
 		}
-		if p := l.see(c.Bytes()); p != mesh.Detect {
+	}()
+	for {
+		b := c.Bytes()
+		if p := l.see(b); p != mesh.Detect {
 			return p, nil
 		}
-		if err != nil {
+		begins := len(b) > 0 && (grace < 0 || l.likely(b))
+		switch {
+		case begins:
+			timed = true
+			_ = c.SetReadDeadline(c.Begins().Add(HeadTimeout))
+		case grace >= 0:
+			if quiet.IsZero() {
+				quiet = time.Now().Add(grace)
+			}
+			timed = true
+			_ = c.SetReadDeadline(quiet)
+		}
+		switch err := c.Fill(); {
+		case err == nil:
+		case !timed || !isTimeout(err):
 			return ended(c, err)
+		case begins:
+			return mesh.Detect, flow.Fail(flow.SlowRequest, err)
+		default:
+			return mesh.Detect, nil
 		}
 	}
 }
@@ -97,114 +119,4 @@ func ended(c *flow.Conn, err error) (mesh.Protocol, error) {
 		return mesh.Opaque, nil
 	}
 	return mesh.Detect, err
-}
-
-// Watch looks at both ends of a connection whose way to the server was opened
-// early, until the first bytes that are conclusive decide.
-type Watch struct {
-	client *flow.Conn
-	server *flow.Conn
-
-	mu       sync.Mutex
-	protocol mesh.Protocol // guarded by mu
-	by       DecidedBy     // guarded by mu
-	decided  chan struct{} // closed under mu
-
-	serverErr error         // why the server's goroutine stopped reading, if it was an end
-	done      chan struct{} // closed when the server's goroutine has stopped reading
-}
-
-// NewWatch begins to watch. One of Opaque and Forget must end it.
-func NewWatch(client, server *flow.Conn) *Watch {
-	w := &Watch{client: client, server: server, decided: make(chan struct{}), done: make(chan struct{})}
-	go w.watchServer()
-	return w
-}
-
-// decide keeps the first decision.
-func (w *Watch) decide(p mesh.Protocol, by DecidedBy) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if w.by != "" {
-		return
-	}
-	w.protocol, w.by = p, by
-	close(w.decided)
-	if by != ByClient {
-		_ = w.client.SetReadDeadline(time.Unix(1, 0)) // wakes up Decide
-	}
-}
-
-// watchServer reads what the server says, which stays in its buffer while it
-// decides nothing, and stops at the decision.
-func (w *Watch) watchServer() {
-	defer close(w.done)
-	for len(w.server.Bytes()) < maxHeld {
-		err := w.server.Fill()
-		if conclusive(w.server.Bytes()) {
-			w.decide(mesh.Opaque, ByServer)
-		}
-		if isTimeout(err) {
-			return
-		}
-		if err != nil {
-			w.serverErr = err
-			// A server that ends without a word is nobody's protocol: the
-			// client is told by the same end.
-			w.decide(mesh.Opaque, ByEnd)
-			return
-		}
-		select {
-		case <-w.decided:
-			return
-		default:
-		}
-	}
-}
-
-// Decide reads the client until one side has decided. A client that ends its
-// direction without a word may still wait for the server's. An error is the
-// client's death.
-func (w *Watch) Decide() (mesh.Protocol, DecidedBy, error) {
-	p, err := Client(w.client, -1)
-	switch {
-	case err == nil:
-		w.decide(p, ByClient)
-	case errors.Is(err, io.EOF):
-		w.decide(mesh.Opaque, ByEnd)
-	}
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if w.by == "" {
-		return mesh.Detect, "", err
-	}
-	_ = w.client.SetReadDeadline(time.Time{})
-	return w.protocol, w.by, nil
-}
-
-// stop ends the watching goroutine.
-func (w *Watch) stop() {
-	_ = w.server.SetReadDeadline(time.Unix(1, 0))
-	<-w.done
-	_ = w.server.SetReadDeadline(time.Time{})
-}
-
-// Opaque gives the server's end for an opaque connection: what it said comes
-// first.
-func (w *Watch) Opaque() flow.ConnDuplex {
-	w.stop()
-	return flow.ConnDuplex{Conn: w.server}
-}
-
-// Forget gives the early way up. Where the server had said nothing on it, or the
-// SETTINGS of HTTP/2, it is whole and the caller's to use or to close; else it is
-// closed, and nil comes back.
-func (w *Watch) Forget() *flow.Conn {
-	w.stop()
-	if b := w.server.Bytes(); w.serverErr == nil && (len(b) == 0 || http2.SniffSettings(b) == http2.Yes) {
-		return w.server
-	}
-	w.server.Abort()
-	_ = w.server.Close()
-	return nil
 }

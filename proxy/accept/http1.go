@@ -54,7 +54,7 @@ func (h *HTTP1) ReadRequest(r *flow.Request) error {
 			}
 			if !timed {
 				timed = true
-				_ = h.conn.SetReadDeadline(time.Now().Add(HeadTimeout))
+				_ = h.conn.SetReadDeadline(h.conn.Begins().Add(HeadTimeout))
 			}
 		}
 		if err := h.conn.Fill(); err != nil {
@@ -64,6 +64,7 @@ func (h *HTTP1) ReadRequest(r *flow.Request) error {
 	if timed {
 		_ = h.conn.SetReadDeadline(time.Time{})
 	}
+	h.conn.Begun()
 	return nil
 }
 

@@ -35,6 +35,9 @@ type Conn struct {
 	BytesIn, BytesOut uint64
 	// Seat is told when the other end is waited for; nil where nobody counts.
 	Seat *Seat
+	// begun is when the beginning of a message was first there that is still not
+	// whole, or zero.
+	begun time.Time
 	// wide is the bytes of buffers beyond the small ones, as the pool counts
 	// them. Close may come from any goroutine.
 	wide atomic.Int64
@@ -49,6 +52,18 @@ func NewConn(c net.Conn, pool *Buffers) *Conn {
 // Bytes gives what was read and not consumed. It stays valid until the next
 // Fill, or Shrink: then others may have the buffer.
 func (c *Conn) Bytes() []byte { return c.in[c.r:c.w] }
+
+// Begins says that Bytes is a beginning that is not whole yet, and gives since
+// when.
+func (c *Conn) Begins() time.Time {
+	if c.begun.IsZero() {
+		c.begun = time.Now()
+	}
+	return c.begun
+}
+
+// Begun ends what Begins said: it is whole.
+func (c *Conn) Begun() { c.begun = time.Time{} }
 
 // Consume drops the first n of Bytes.
 func (c *Conn) Consume(n int) {

@@ -42,15 +42,16 @@ const (
 // The preface of HTTP/2 is Yes; SniffPreface must be asked first.
 type Sniffer struct {
 	verdict Verdict
-	seen    int     // bytes looked at
-	odd     bool    // a control byte that is no white space came before the first word
-	word    int     // words begun
-	white   bool    // between two words
-	at      int     // bytes of the word that is being read
-	start   [8]byte // its first ones
-	known   bool    // the method is registered
-	path    bool    // the target begins as one of HTTP does
-	version int     // the number of the last word that begins as a version does
+	seen    int      // bytes looked at
+	odd     bool     // a control byte that is no white space came before the first word
+	word    int      // words begun
+	white   bool     // between two words
+	at      int      // bytes of the word that is being read
+	start   [16]byte // its first ones
+	known   bool     // the method is registered
+	usual   bool     // it is one that clients use
+	path    bool     // the target begins as one of HTTP does
+	version int      // the number of the last word that begins as a version does
 }
 
 // Sniff is a Sniffer for bytes that came at once.
@@ -86,6 +87,34 @@ func (s *Sniffer) Unlikely() bool {
 	return s.odd || s.word == 1 && s.at > unlikelyMethod || s.seen > unlikelyStart
 }
 
+// Likely says that the verdict is open, and that what is there begins as clients
+// of HTTP do: with a method that they use, or a part of one, or with any and a
+// path.
+func (s *Sniffer) Likely() bool {
+	switch {
+	case s.verdict != More || s.word == 0 || s.odd:
+		return false
+	case s.word > 1:
+		return s.usual || s.path
+	}
+	part := string(s.start[:min(s.at, len(s.start))])
+	for _, m := range usualMethods {
+		if s.at <= len(m) && m[:s.at] == part && (!s.white || s.at == len(m)) {
+			return true
+		}
+	}
+	return false
+}
+
+// usualMethods are the registered ones, and those of WebDAV and others that are
+// in use.
+var usualMethods = [...]string{ //nolint:gochecknoglobals // never written
+	"GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH", "QUERY",
+	"PROPFIND", "PROPPATCH", "MKCOL", "COPY", "MOVE", "LOCK", "UNLOCK", "ACL", "BIND", "UNBIND", "REBIND", "SEARCH",
+	"REPORT", "MKACTIVITY", "MKCALENDAR", "CHECKOUT", "CHECKIN", "MERGE", "LINK", "UNLINK", "PURGE", "BAN",
+	"NOTIFY", "SUBSCRIBE", "UNSUBSCRIBE", "M-SEARCH",
+}
+
 func (s *Sniffer) step(c byte) Verdict {
 	first := s.word == 0
 	switch {
@@ -117,6 +146,7 @@ func (s *Sniffer) step(c byte) Verdict {
 func (s *Sniffer) begin() {
 	if s.word == 1 {
 		s.known = s.at <= len(s.start) && VerbOf(s.start[:s.at]) != VerbOther
+		s.usual = s.Likely()
 	}
 	s.word++
 	s.at, s.white = 0, false

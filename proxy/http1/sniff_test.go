@@ -151,3 +151,17 @@ func TestUnlikely(t *testing.T) {
 		}
 	}
 }
+
+func TestLikely(t *testing.T) {
+	for in, want := range map[string]bool{
+		"": false, "G": true, "GE": true, "GET": true, "GETS": false, "GET ": true, "GE ": false, "GET foo": true,
+		"UNSUBSCRIBE": true, "ruok": false, "FOO": false, "FOO x": false, "FOO /": true, "\r\n": false, "\r\nGE": true,
+		"\x00GE": false, "GET /": false, strings.Repeat("A", 99): false,
+	} {
+		var s Sniffer
+		s.Feed([]byte(in))
+		if s.Likely() != want {
+			t.Errorf("%.40q: not %v", in, want)
+		}
+	}
+}
