@@ -29,8 +29,8 @@ func (r *Request) FromHTTP1(h *http1.Request) {
 			continue
 		case http1.KindUpgrade:
 			// One with a body goes on as it is, without the wish.
-			if h.Upgrade && h.Body == http1.BodyNone {
-				r.Upgrade = View(f.Value)
+			if h.Upgrade && h.Body == http1.BodyNone && r.Upgrade == "" {
+				r.Upgrade = wished(View(f.Value))
 			}
 		case http1.KindTE:
 			if h.TETrailers {
@@ -41,6 +41,33 @@ func (r *Request) FromHTTP1(h *http1.Request) {
 			r.Fields = append(r.Fields, Field{Name: View(f.Name), Value: View(f.Value)})
 		}
 	}
+}
+
+// wished gives an Upgrade value without the protocols that are HTTP again. What
+// follows a 101 is not looked at, so it must not be requests: they would say who
+// their client is. RFC 9113, section 3.1, has given h2c up, and a server may always
+// decline.
+func wished(list string) string {
+	if !strings.ContainsAny(list, "hH") {
+		return list
+	}
+	keep, all := "", true
+	for item := range strings.SplitSeq(list, ",") {
+		name, _, _ := strings.Cut(strings.Trim(item, " \t"), "/")
+		switch {
+		case EqualFold(name, "h2c"), EqualFold(name, "h2"), EqualFold(name, "http"), len(name) > 4 && EqualFold(name[:4], "h2c-"):
+			all = false
+		case name == "":
+		case keep == "":
+			keep = strings.Trim(item, " \t")
+		default:
+			keep += ", " + strings.Trim(item, " \t")
+		}
+	}
+	if all {
+		return list
+	}
+	return keep
 }
 
 // FromHTTP1 fills in a response from a parsed HTTP/1 head, as above.
