@@ -53,7 +53,9 @@ func (x *outboundCall) release() {
 func (x *outboundCall) route(ctx context.Context) (r *resolved, err error) {
 	x.at = nil
 	if x.fixed == nil {
-		x.origin()
+		if err := x.origin(); err != nil {
+			return nil, err
+		}
 		if x.last == nil || x.request.Authority != x.authority {
 			if err := x.lookUp(); err != nil {
 				return nil, err
@@ -73,16 +75,27 @@ func (x *outboundCall) destination() *destination {
 	return x.last
 }
 
+var errScheme = errors.New("https in the absolute form: TLS is the client's own, with CONNECT")
+
 // origin gives the request the form that servers expect: this is the proxy
 // that the absolute form was meant for (RFC 9112, section 3.2.1), and many
-// servers take it for a path.
-func (x *outboundCall) origin() {
+// servers take it for a path. OPTIONS without a path is about the server as a
+// whole (section 3.2.4). What was to be secured is not sent without.
+func (x *outboundCall) origin() error {
 	r := &x.request
 	if r.Form != flow.FormAbsolute {
-		return
+		return nil
+	}
+	scheme, rest, _ := strings.Cut(r.Target, "://")
+	if flow.EqualFold(scheme, "https") {
+		return flow.Fail(flow.BadRequest, errScheme)
 	}
 	r.Form, r.Target = flow.FormOrigin, r.Path
+	if r.Method == "OPTIONS" && !strings.Contains(rest, "/") {
+		r.Form, r.Target, r.Path = flow.FormAsterisk, "*", "*"
+	}
 	r.HostAt = max(r.HostAt, 0) // HTTP/1.0 may have no Host
+	return nil
 }
 
 func (x *outboundCall) lookUp() error {

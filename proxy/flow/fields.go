@@ -23,6 +23,9 @@ func (m *Message) Request(r *Request, where, authority string) []Field {
 	out := appendPseudo(m.fields[:0], r, authority)
 	out = append(out, Field{Name: FieldLink, Value: where})
 	f := form{version: r.Version, target: r.Form, hostAt: r.HostAt}
+	if r.Form == FormAbsolute {
+		f.spell(r.Target)
+	}
 	out = m.appendForm(out, f, r.Fields, r.Canonical)
 	m.fields = append(out, r.Fields...)
 	return m.fields
@@ -264,7 +267,7 @@ func (r *Request) shape(f form, end bool) error {
 	r.Canonical = applyNames(f.names, r.Fields)
 	switch {
 	case f.target == FormAbsolute:
-		r.Target = "http://" + r.Authority + r.Path
+		r.Target = f.absolute(r.Authority, r.Path)
 	case f.target == FormAuthority:
 		r.Target = r.Authority
 	default:

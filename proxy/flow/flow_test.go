@@ -27,6 +27,9 @@ func TestHeadsSurviveLink(t *testing.T) {
 		"GET /old HTTP/1.0\r\nHost: h\r\n\r\n",
 		"OPTIONS * HTTP/1.1\r\nHost: a.b\r\n\r\n",
 		"GET http://a.b/path HTTP/1.1\r\nHost: a.b\r\n\r\n",
+		"GET HTTP://a.b/path HTTP/1.1\r\nHost: a.b\r\n\r\n",
+		"GET https://a.b:8443 HTTP/1.1\r\nHost: a.b:8443\r\n\r\n",
+		"OPTIONS http://a.b HTTP/1.1\r\nHost: a.b\r\n\r\n",
 		"POST /p HTTP/1.1\r\nHost: a.b\r\nContent-Length: 5\r\n\r\n",
 		"PURGE /cache HTTP/1.1\r\nHost: a.b\r\nEmpty:\r\n\r\n",
 	}
@@ -131,6 +134,7 @@ func FuzzWhere(f *testing.F) {
 // FuzzRequestFields takes what a peer's proxy may send: whatever is accepted
 // must become one well-formed HTTP/1 head, and the same one.
 func FuzzRequestFields(f *testing.F) {
+	f.Add("GET", "/", "a.b", "f=absolute;s=HTTPS;p=-", "soapaction", "x", "accept", "*/*")
 	f.Add("GET", "/", "a.b", "v=1.0;h=2;n=0:SOAPAction", "soapaction", "x", "accept", "*/*")
 	f.Fuzz(func(t *testing.T, method, path, authority, form, n1, v1, n2, v2 string) {
 		fields := []Field{

@@ -15,9 +15,11 @@ type form struct {
 	hostAt  int
 	names   string // "", "lower" or "index:Name,..."
 	reason  string
-	hasText bool // reason is told
-	said    bool // the field was there
-	connect bool // extended CONNECT is taken
+	hasText bool   // reason is told
+	said    bool   // the field was there
+	connect bool   // extended CONNECT is taken
+	scheme  string // of the absolute form, as it was written; "" is http
+	noPath  bool   // the absolute form had none
 }
 
 // namesLower says that all names are lower case, as those of HTTP/2 are.
@@ -50,6 +52,12 @@ func appendForm(dst []byte, f form, fields []Field, canonical bool) []byte {
 	}
 	if f.target != FormOrigin {
 		dst = append(append(dst, ";f="...), formWords[f.target]...)
+	}
+	if f.scheme != "" && f.scheme != "http" {
+		dst = append(append(dst, ";s="...), f.scheme...)
+	}
+	if f.noPath {
+		dst = append(dst, ";p=-"...)
 	}
 	switch {
 	case f.hostAt < 0:
@@ -120,6 +128,12 @@ func parseForm(s string) form {
 			}
 		case "n":
 			f.names = value
+		case "s":
+			if EqualFold(value, "http") || EqualFold(value, "https") {
+				f.scheme = value
+			}
+		case "p":
+			f.noPath = value == "-"
 		case "c":
 			f.connect = value == "1"
 		case "r":
@@ -132,6 +146,25 @@ func parseForm(s string) form {
 		f.names = namesLower
 	}
 	return f
+}
+
+// spell notes how the target of the absolute form was written, where its parts do
+// not tell.
+func (f *form) spell(target string) {
+	scheme, rest, _ := strings.Cut(target, "://")
+	f.scheme, f.noPath = scheme, !strings.Contains(rest, "/")
+}
+
+// absolute gives the target of the absolute form.
+func (f *form) absolute(authority, path string) string {
+	scheme := f.scheme
+	if scheme == "" {
+		scheme = "http"
+	}
+	if f.noPath && path == "/" {
+		path = ""
+	}
+	return scheme + "://" + authority + path
 }
 
 func printable(s string) bool {
