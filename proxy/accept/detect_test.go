@@ -86,6 +86,23 @@ func TestSlowHead(t *testing.T) {
 	})
 }
 
+// TestLineEndBehindBody has what some clients send behind a body begin no head.
+func TestLineEndBehindBody(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const head = "GET / HTTP/1.1\r\nHost: a\r\n\r\n"
+		c, start := say(t, []piece{{0, head}, {0, "\r\n"}, {time.Hour, head}, {0, "\r\nG"}}), time.Now()
+		h := NewHTTP1(c, http1.Limits{}, func() bool { return false })
+		for range 2 {
+			if err := h.ReadRequest(&flow.Request{}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := h.ReadRequest(&flow.Request{}); !slow(err) || time.Since(start) != time.Hour+HeadTimeout {
+			t.Errorf("%v after %v", err, time.Since(start))
+		}
+	})
+}
+
 // TestWatch has a way that was opened early wait for what decides, and no longer
 // than it must.
 func TestWatch(t *testing.T) {

@@ -52,7 +52,7 @@ func (h *HTTP1) ReadRequest(r *flow.Request) error {
 				h.begin(r, n)
 				break
 			}
-			if !timed {
+			if !timed && !lineEnd(b) {
 				timed = true
 				_ = h.conn.SetReadDeadline(h.conn.Begins().Add(HeadTimeout))
 			}
@@ -67,6 +67,10 @@ func (h *HTTP1) ReadRequest(r *flow.Request) error {
 	h.conn.Begun()
 	return nil
 }
+
+// lineEnd says whether b is no more than the line end that some clients send
+// behind a body (RFC 9112, section 2.2). Nothing may follow it for long.
+func lineEnd(b []byte) bool { return string(b) == "\r\n" || string(b) == "\r" }
 
 func (h *HTTP1) begin(r *flow.Request, n int) {
 	r.FromHTTP1(&h.parser)
