@@ -22,7 +22,7 @@ type Message struct {
 func (m *Message) Request(r *Request, where, authority string) []Field {
 	out := appendPseudo(m.fields[:0], r, authority)
 	out = append(out, Field{Name: FieldLink, Value: where})
-	f := form{version: r.Version, target: r.Form, hostAt: r.HostAt}
+	f := form{version: r.Version, target: r.Form, hostAt: r.HostAt, host: r.HostName}
 	if r.Form == FormAbsolute {
 		f.spell(r.Target)
 	}
@@ -263,7 +263,7 @@ func (r *Request) shape(f form, end bool) error {
 	if err := r.bound(f.version, end); err != nil {
 		return err
 	}
-	r.Version, r.Form, r.HostAt = f.version, f.target, f.hostAt
+	r.Version, r.Form, r.HostAt, r.HostName = f.version, f.target, f.hostAt, f.host
 	r.Canonical = applyNames(f.names, r.Fields)
 	switch {
 	case f.target == FormAbsolute:

@@ -22,6 +22,8 @@ func TestHeadsSurviveLink(t *testing.T) {
 		"GET / HTTP/1.1\r\nAccept: text/html\r\nHost: a.b\r\n\r\n",
 		"GET / HTTP/1.1\r\nAccept: text/html\r\nX-Last: y\r\nHost: a.b\r\n\r\n",
 		"GET / HTTP/1.1\r\nHost: a.b\r\naccept: */*\r\nx-lower: 1\r\n\r\n",
+		"GET / HTTP/1.1\r\nhost: a.b\r\naccept: */*\r\n\r\n",
+		"GET / HTTP/1.1\r\nAccept: */*\r\nHOST: a.b\r\n\r\n",
 		"GET / HTTP/1.1\r\nHost: a.b\r\nSOAPAction: x\r\nsec-ch-ua: y\r\nX-OK: z\r\nTE-Xt: q\r\n\r\n",
 		"GET /old HTTP/1.0\r\nUser-Agent: old\r\n\r\n",
 		"GET /old HTTP/1.0\r\nHost: h\r\n\r\n",
@@ -134,7 +136,7 @@ func FuzzWhere(f *testing.F) {
 // FuzzRequestFields takes what a peer's proxy may send: whatever is accepted
 // must become one well-formed HTTP/1 head, and the same one.
 func FuzzRequestFields(f *testing.F) {
-	f.Add("GET", "/", "a.b", "f=absolute;s=HTTPS;p=-", "soapaction", "x", "accept", "*/*")
+	f.Add("GET", "/", "a.b", "f=absolute;s=HTTPS;p=-;o=HOST", "soapaction", "x", "accept", "*/*")
 	f.Add("GET", "/", "a.b", "v=1.0;h=2;n=0:SOAPAction", "soapaction", "x", "accept", "*/*")
 	f.Fuzz(func(t *testing.T, method, path, authority, form, n1, v1, n2, v2 string) {
 		fields := []Field{

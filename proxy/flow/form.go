@@ -13,6 +13,7 @@ type form struct {
 	version Version
 	target  Form
 	hostAt  int
+	host    string // the name of Host as it was written; "" is Host
 	names   string // "", "lower" or "index:Name,..."
 	reason  string
 	hasText bool   // reason is told
@@ -64,6 +65,9 @@ func appendForm(dst []byte, f form, fields []Field, canonical bool) []byte {
 		dst = append(dst, ";h=-"...)
 	case f.hostAt > 0:
 		dst = strconv.AppendInt(append(dst, ";h="...), int64(f.hostAt), 10)
+	}
+	if f.host != "" {
+		dst = append(append(dst, ";o="...), f.host...)
 	}
 	if !canonical {
 		dst = appendNames(dst, fields)
@@ -125,6 +129,10 @@ func parseForm(s string) form {
 			f.hostAt = -1
 			if n, err := strconv.Atoi(value); err == nil && n >= 0 {
 				f.hostAt = n
+			}
+		case "o":
+			if EqualFold(value, "host") {
+				f.host = value
 			}
 		case "n":
 			f.names = value

@@ -17,13 +17,16 @@ func (r *Request) FromHTTP1(h *http1.Request) {
 	r.Head = h.Verb == http1.VerbHead
 	r.Canonical, r.Upgrade, r.ClientID = false, "", ""
 	r.Length = bodyLength(h.Body, h.Length)
-	r.HostAt = -1
+	r.HostAt, r.HostName = -1, ""
 	r.Fields = r.Fields[:0]
 	for i := range h.Fields {
 		f := &h.Fields[i]
 		switch f.Kind {
 		case http1.KindHost:
 			r.HostAt = len(r.Fields)
+			if string(f.Name) != "Host" {
+				r.HostName = View(f.Name)
+			}
 			continue
 		case http1.KindLeno:
 			continue
@@ -106,17 +109,25 @@ func (r *Request) AppendHead(dst []byte) []byte {
 	dst = http1.AppendRequestLine(dst, r.Method, r.Target, r.minor())
 	for i := range r.Fields {
 		if i == r.HostAt {
-			dst = http1.AppendField(dst, "Host", r.Authority)
+			dst = r.appendHost(dst)
 		}
 		dst = appendField(dst, &r.Fields[i], r.Canonical)
 	}
 	if r.HostAt >= len(r.Fields) {
-		dst = http1.AppendField(dst, "Host", r.Authority)
+		dst = r.appendHost(dst)
 	}
 	if r.ClientID != "" {
 		dst = http1.AppendField(dst, FieldClientID, r.ClientID)
 	}
 	return dst
+}
+
+func (r *Request) appendHost(dst []byte) []byte {
+	name := r.HostName
+	if name == "" {
+		name = "Host"
+	}
+	return http1.AppendField(dst, name, r.Authority)
 }
 
 func (r *Request) minor() uint8 {

@@ -19,7 +19,8 @@ func (k *kept) own(r *Request) {
 	if k.held {
 		return // they are its own since the first try
 	}
-	n := len(r.Method) + len(r.Target) + len(r.Path) + len(r.Authority) + len(r.Upgrade) + len(r.Scheme) + len(r.Protocol)
+	n := len(r.Method) + len(r.Target) + len(r.Path) + len(r.Authority) + len(r.Upgrade) + len(r.Scheme) + len(r.Protocol) +
+		len(r.HostName)
 	for i := range r.Fields {
 		n += len(r.Fields[i].Name) + len(r.Fields[i].Value)
 	}
@@ -27,7 +28,7 @@ func (k *kept) own(r *Request) {
 		k.head = make([]byte, 0, n)
 	}
 	k.head = k.head[:0]
-	for _, s := range []*string{&r.Method, &r.Target, &r.Path, &r.Authority, &r.Upgrade, &r.Scheme, &r.Protocol} {
+	for _, s := range []*string{&r.Method, &r.Target, &r.Path, &r.Authority, &r.Upgrade, &r.Scheme, &r.Protocol, &r.HostName} {
 		*s = k.copied(*s)
 	}
 	for i := range r.Fields {

@@ -50,6 +50,8 @@ type Request struct {
 	Fields []Field
 	// HostAt is the position among Fields at which Host stood, -1 for none.
 	HostAt int
+	// HostName is how the name of Host was written; "" means Host.
+	HostName string
 	// Canonical is true when the names in Fields are lower case and stand for
 	// their canonical form (Content-Type), as they come from a link. When it
 	// is false the names are as the sender wrote them.
