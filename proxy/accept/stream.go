@@ -112,11 +112,12 @@ func (s *Stream) Flush() error { return nil }
 
 // Finish is part of flow.Sink.
 func (s *Stream) Finish(trailers []flow.Field) error {
-	if s.plain {
-		var err error
-		if trailers, err = flow.PlainTrailers(trailers); err != nil {
-			return err
-		}
+	if !s.plain {
+		return s.stream.CloseWrite(flow.LinkTrailers(trailers))
+	}
+	trailers, err := flow.PlainTrailers(trailers)
+	if err != nil {
+		return err
 	}
 	return s.stream.CloseWrite(trailers)
 }

@@ -203,13 +203,7 @@ func applyNames(names string, fields []Field) (canonical bool) {
 	case namesLower:
 		return false
 	}
-	told := make(map[int]string)
-	for item := range strings.SplitSeq(names, ",") {
-		at, name, ok := strings.Cut(item, ":")
-		if i, err := strconv.Atoi(at); ok && err == nil {
-			told[i] = name
-		}
-	}
+	told := toldNames(names)
 	for i := range fields {
 		f := &fields[i]
 		if name := told[i]; name != "" && EqualFold(name, f.Name) {
@@ -219,6 +213,43 @@ func applyNames(names string, fields []Field) (canonical bool) {
 		}
 	}
 	return false
+}
+
+func toldNames(names string) map[int]string {
+	told := make(map[int]string)
+	for item := range strings.SplitSeq(names, ",") {
+		at, name, ok := strings.Cut(item, ":")
+		if i, err := strconv.Atoi(at); ok && err == nil {
+			told[i] = name
+		}
+	}
+	return told
+}
+
+// LinkTrailers adds to the trailers of HTTP/1 what a link cannot carry: how their
+// names were written.
+func LinkTrailers(fields []Field) []Field {
+	var names []byte
+	for i := range fields {
+		if name := fields[i].Name; !IsLower(name) {
+			names = append(strconv.AppendInt(append(names, ','), int64(i), 10), ':')
+			names = append(names, name...)
+		}
+	}
+	if names == nil {
+		return fields
+	}
+	return append(fields, Field{Name: FieldForm, Value: "n=" + string(names[1:])})
+}
+
+// trailerNames reads what LinkTrailers added.
+func trailerNames(fields []Field) map[int]string {
+	for i := range fields {
+		if f := &fields[i]; f.Name == FieldForm {
+			return toldNames(parseForm(f.Value).names)
+		}
+	}
+	return nil
 }
 
 // usualReason gives the phrase of RFC 9110 for a status.

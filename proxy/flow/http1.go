@@ -258,6 +258,7 @@ func (w *HTTP1Writer) Finish(trailers []Field) error {
 		return w.Write(nil, true)
 	}
 	out := http1.AppendLastChunk(w.conn.Out())
+	told := trailerNames(trailers)
 	for i := range trailers {
 		f := &trailers[i]
 		if !http1.ValidToken(f.Name) || !http1.ValidText(f.Value) {
@@ -269,7 +270,11 @@ func (w *HTTP1Writer) Finish(trailers []Field) error {
 		case !kind.Trailer():
 			return ErrTrailer
 		}
-		out = http1.AppendField(out, f.Name, f.Value)
+		name := f.Name
+		if as := told[i]; EqualFold(as, name) {
+			name = as // the case changes and nothing else
+		}
+		out = http1.AppendField(out, name, f.Value)
 	}
 	w.conn.SetOut(http1.AppendEnd(out))
 	return w.conn.Flush()

@@ -212,11 +212,12 @@ func (s *streamExchange) Flush() error { return nil }
 
 // Finish is part of flow.Sink.
 func (s *streamExchange) Finish(trailers []flow.Field) error {
-	if s.plain != nil {
-		var err error
-		if trailers, err = flow.PlainTrailers(trailers); err != nil {
-			return err
-		}
+	if s.plain == nil {
+		return s.stream.CloseWrite(flow.LinkTrailers(trailers))
+	}
+	trailers, err := flow.PlainTrailers(trailers)
+	if err != nil {
+		return err
 	}
 	return s.stream.CloseWrite(trailers)
 }
