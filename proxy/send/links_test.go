@@ -62,7 +62,7 @@ func TestLinkStands(t *testing.T) {
 							switch what {
 							case good:
 								_ = mux.NewServer(them, mux.Config{Budget: mux.NewBudget(1 << 20)}, func(*mux.Stream) {}).Run(t.Context())
-							case silent:
+							case silent, refuses: // what it says comes before it closes
 								_, _ = io.Copy(io.Discard, them)
 							}
 						})
