@@ -126,7 +126,7 @@ type Response struct {
 // SaysLength says whether a reader of HTTP/1 can tell that this answer, which
 // has no body, has none: by its status or by its Content-Length.
 func (r *Response) SaysLength() bool {
-	if r.Status < 200 || r.Status == 204 || r.Status == 304 {
+	if r.Bodiless() {
 		return true
 	}
 	for i := range r.Fields {
@@ -135,6 +135,12 @@ func (r *Response) SaysLength() bool {
 		}
 	}
 	return false
+}
+
+// Bodiless says whether an answer of this status never has a body (RFC 9110,
+// section 6.4.1). A client of HTTP/1 reads what follows as the next answer.
+func (r *Response) Bodiless() bool {
+	return r.Status < 200 || r.Status == 204 || r.Status == 304
 }
 
 // View gives b as a string without copying. The string is valid as long as b

@@ -155,7 +155,8 @@ func (x *Relay) answer(c Caller, ex Exchange, r *Request) Outcome {
 		}
 		return Outcome{Answered: true, Switched: true}
 	}
-	end := resp.Length == 0 || head
+	silent := resp.Bodiless() && resp.Length != 0
+	end := resp.Length == 0 || head || silent && r.Version != HTTP20
 	if end {
 		x.received()
 	}
@@ -165,10 +166,18 @@ func (x *Relay) answer(c Caller, ex Exchange, r *Request) Outcome {
 	if grpc {
 		x.noteGRPC(resp.Fields)
 	}
-	if end {
+	switch {
+	case end && silent && !head:
+		// The caller has all of it. What the peer says is no HTTP/1.
+		return Outcome{Err: Fail(BadResponse, errBody), Answered: true, Clean: true}
+	case end:
 		return Outcome{Answered: true, Clean: true}
 	}
-	readErr, writeErr := copyBody(c, ex, x)
+	var to Sink = c
+	if silent {
+		to = noBody{c}
+	}
+	readErr, writeErr := copyBody(to, ex, x)
 	if grpc && readErr == nil {
 		x.noteGRPC(ex.Trailers())
 	}
@@ -181,6 +190,19 @@ func (x *Relay) answer(c Caller, ex Exchange, r *Request) Outcome {
 		return Outcome{Err: Fail(ClientGone, writeErr), Answered: true}
 	}
 	return Outcome{Answered: true, Clean: true}
+}
+
+var errBody = errors.New("an answer whose status has no body did not end with its head")
+
+// noBody is the rest of an answer of HTTP/2 whose status has no body: its end
+// may come later than its head, and nothing but trailers before it.
+type noBody struct{ Sink }
+
+func (s noBody) Write(p []byte, end bool) error {
+	if len(p) > 0 {
+		return ErrLength
+	}
+	return s.Sink.Write(p, end)
 }
 
 // noteGRPC looks for the status of a call, which comes in the trailers, or in

@@ -1,6 +1,7 @@
 package flow
 
 import (
+	"cmp"
 	"io"
 	"testing"
 
@@ -10,12 +11,16 @@ import (
 // answering is an exchange whose answer is there already.
 type answering struct {
 	Exchange
+	status   int // 200 when it is 0
 	canceled Reason
 	clean    bool
 }
 
-func (*answering) Send(*Request, []byte, bool) error  { return nil }
-func (*answering) Receive(r *Response) error          { *r = Response{Status: 200, Length: 2}; return nil }
+func (*answering) Send(*Request, []byte, bool) error { return nil }
+func (e *answering) Receive(r *Response) error {
+	*r = Response{Status: cmp.Or(e.status, 200), Length: 2}
+	return nil
+}
 func (*answering) Waits() bool                        { return false }
 func (*answering) Next() ([]byte, error)              { return []byte("no"), io.EOF }
 func (*answering) Trailers() []Field                  { return nil }
@@ -73,6 +78,35 @@ func TestInterrupt(t *testing.T) {
 		out := x.Run(&leaving{relay: x, when: when}, ex, &Request{}, 0)
 		if ex.canceled != want || ex.clean != (want == ReasonNone) {
 			t.Errorf("gone at the %s: canceled for %q, clean %v, %+v", when, ex.canceled, ex.clean, out)
+		}
+	}
+}
+
+// hearing is a caller that keeps what it is told.
+type hearing struct {
+	Caller
+	ended bool // by the head
+	body  []byte
+}
+
+func (*hearing) Buffered() ([]byte, bool)              { return nil, true }
+func (*hearing) Flush() error                          { return nil }
+func (c *hearing) Respond(_ *Response, end bool) error { c.ended = end; return nil }
+func (c *hearing) Write(p []byte, _ bool) error        { c.body = append(c.body, p...); return nil }
+
+// TestBodiless has a peer send a body after a status that has none. It never
+// reaches a caller: in HTTP/1 it would be the next answer.
+func TestBodiless(t *testing.T) {
+	for _, status := range []int{204, 304} {
+		for _, v := range []Version{HTTP10, HTTP11, HTTP20} {
+			ex, c := &answering{status: status}, &hearing{}
+			out := new(Relay).Run(c, ex, &Request{Version: v}, 0)
+			if len(c.body) > 0 || c.ended != (v != HTTP20) || out.Clean != c.ended {
+				t.Errorf("%d to version %d: ended with the head %v, then %q: %+v", status, v, c.ended, c.body, out)
+			}
+			if out.Err == nil || out.Err.Reason != BadResponse || !out.Answered || ex.clean {
+				t.Errorf("%d to version %d: %v, exchange clean %v", status, v, out.Err, ex.clean)
+			}
 		}
 	}
 }
