@@ -102,7 +102,7 @@ func (x *Relay) run(c Caller, ex Exchange, r *Request) Outcome {
 	}
 	if whole {
 		out := x.answer(c, ex, r)
-		out.Again = true
+		out.Again = !out.Answered
 		return out
 	}
 	// The pump may overwrite the buffer that the request is a view of.

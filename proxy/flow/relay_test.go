@@ -110,3 +110,78 @@ func TestBodiless(t *testing.T) {
 		}
 	}
 }
+
+// uploading is a caller whose body comes in pieces.
+type uploading struct {
+	hearing
+	pieces []string
+}
+
+func (c *uploading) Buffered() ([]byte, bool) { return nil, len(c.pieces) == 0 }
+func (*uploading) Waits() bool                { return false }
+func (*uploading) StopBody()                  {}
+func (*uploading) ResumeBody()                {}
+func (*uploading) Trailers() []Field          { return nil }
+func (*uploading) Spoil()                     {}
+func (c *uploading) Next() ([]byte, error) {
+	p := c.pieces[0]
+	if c.pieces = c.pieces[1:]; len(c.pieces) == 0 {
+		return []byte(p), io.EOF
+	}
+	return []byte(p), nil
+}
+
+// taking is an exchange that keeps the request's body. It fails as told: at its
+// head with a request that was not handed over, or within the answer's body.
+type taking struct {
+	answering
+	took         []byte
+	received     chan struct{} // closed when the request is whole
+	refuses, cut bool
+}
+
+func (e *taking) Send(_ *Request, body []byte, end bool) error { return e.Write(body, end) }
+func (*taking) Flush() error                                   { return nil }
+func (e *taking) Write(p []byte, end bool) error {
+	e.took = append(e.took, p...)
+	if end {
+		close(e.received)
+	}
+	return nil
+}
+
+func (e *taking) Receive(r *Response) error {
+	<-e.received
+	if e.refuses {
+		return NotHanded(AppReset, nil)
+	}
+	return e.answering.Receive(r)
+}
+
+func (e *taking) Next() ([]byte, error) {
+	if e.cut {
+		return nil, Fail(AppReset, nil)
+	}
+	return e.answering.Next()
+}
+
+// TestKeptBodyEnds has what was kept of a body for another try end with its
+// request, whatever became of that: the next request is another client's.
+func TestKeptBodyEnds(t *testing.T) {
+	for _, cut := range []bool{false, true} {
+		x := &Relay{Keep: true, OnFailure: func(e *Error) { t.Error(e) }}
+		c := &uploading{pieces: []string{"se", "cret"}}
+		first := &taking{refuses: true, received: make(chan struct{})}
+		if out := x.Run(c, first, &Request{Length: -1}, 0); !out.Again || string(first.took) != "secret" {
+			t.Fatalf("%q, %+v", first.took, out)
+		}
+		second := &taking{cut: cut, received: make(chan struct{})}
+		if out := x.Run(c, second, &Request{Length: -1}, 0); out.Again && cut || string(second.took) != "secret" {
+			t.Errorf("%q, %+v", second.took, out)
+		}
+		other := &taking{received: make(chan struct{})}
+		if x.Run(&hearing{}, other, &Request{}, 0); len(other.took) > 0 {
+			t.Errorf("cut %v: another request got %q", cut, other.took)
+		}
+	}
+}
