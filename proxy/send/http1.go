@@ -28,6 +28,7 @@ type httpConn struct {
 	idleUntil time.Time // when the server may close it, or zero
 	idleSince time.Time
 	keepAlive bool
+	bare      bool // the last answer had no body
 	tunnel    bool // the answer may end HTTP on this connection
 	interim   int  // answers of this request that were not final
 	pinned    bool // it authenticated its client by connection: never shared
@@ -122,6 +123,7 @@ func (h *httpConn) begin(r *flow.Response, n int) {
 	if h.parser.Interim() {
 		return
 	}
+	h.bare = h.parser.Body == http1.BodyNone
 	h.body.Start(h.conn, h.parser.Body, h.parser.Length)
 	h.keepAlive = h.keepAlive && h.parser.KeepAlive
 	h.idleUntil = time.Time{}

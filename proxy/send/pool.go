@@ -76,7 +76,9 @@ func NewHTTP(cfg HTTPConfig) *HTTP {
 // An idle connection is looked at for a pending close before it is used again,
 // unless the request may be sent twice anyway and the connection was in use a
 // moment ago: then the look costs more than the rare second try. One that was
-// idle for longer may hold bytes that answer no request.
+// idle for longer may hold bytes that answer no request, and so may one whose
+// last answer had no body: some servers send one all the same (to HEAD, after
+// 204 and 304, behind a length of 0), a moment after the head.
 func (p *HTTP) Get(ctx context.Context, r *flow.Request, fresh bool) (flow.Exchange, error) {
 	if r.Version == flow.HTTP20 {
 		return p.shared.get(ctx)
@@ -249,7 +251,7 @@ func (h *httpConn) usable(look bool) bool {
 	if !h.idleUntil.IsZero() && now.After(h.idleUntil) {
 		return false
 	}
-	if !look && now.Sub(h.idleSince) < hot {
+	if !look && !h.bare && now.Sub(h.idleSince) < hot {
 		return true
 	}
 	s, ok := h.conn.Conn.(*socket.Conn)

@@ -1,12 +1,15 @@
 package send
 
 import (
+	"context"
+	"fmt"
 	"net"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/leno-mesh/leno/proxy/flow"
+	"github.com/leno-mesh/leno/proxy/socket"
 )
 
 // TestIdleConnections has many requests at once end: all their connections stay
@@ -51,4 +54,56 @@ type counted struct {
 func (c *counted) Close() error {
 	*c.open--
 	return c.Conn.Close()
+}
+
+// TestUnaskedBody has a server send a body where none may be, behind the answer
+// that it belongs to. The connection carries no other request, even at once.
+func TestUnaskedBody(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	dial := func(context.Context) (net.Conn, error) {
+		c, err := net.Dial("tcp", l.Addr().String())
+		if err != nil {
+			return nil, err
+		}
+		return socket.New(c), nil
+	}
+	for _, tt := range []struct{ method, answer string }{
+		{"HEAD", "200 OK\r\nContent-Length: 4"},
+		{"HEAD", "200 OK\r\nTransfer-Encoding: chunked"},
+		{"GET", "204 No Content"},
+		{"GET", "304 Not Modified\r\nContent-Length: 4"},
+		{"GET", "200 OK\r\nContent-Length: 0"},
+	} {
+		p := NewHTTP(HTTPConfig{Dial: dial, Buffers: &flow.Buffers{}})
+		r := &flow.Request{Method: tt.method, Target: "/", Path: "/", Authority: "a", Version: flow.HTTP11}
+		ex, err := p.Get(t.Context(), r, false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		server, err := l.Accept()
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = ex.Send(r, nil, true)
+		fmt.Fprintf(server, "HTTP/1.1 %s\r\n\r\n", tt.answer)
+		if err := ex.Receive(&flow.Response{}); err != nil {
+			t.Fatal(err)
+		}
+		ex.Done(true)
+		fmt.Fprint(server, "HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nx")
+		h := p.pop()
+		if h == nil {
+			t.Fatal("not kept")
+		}
+		h.idleSince = time.Now() // however slow this machine is, it was in use just now
+		if h.usable(false) {
+			t.Errorf("%s, %q: used again", tt.method, tt.answer)
+		}
+		_ = h.conn.Close()
+		server.Close()
+	}
 }
