@@ -178,6 +178,9 @@ func streamFailed(err error) *flow.Error {
 			e.Reason = flow.Overloaded
 		case se.Remote && !se.Conn:
 			e.Code = se.Code
+			if se.Code == http2.ErrCodeEnhanceYourCalm {
+				e.Reason = flow.Overloaded // it sheds, which is no fault of it
+			}
 		}
 	}
 	return e
