@@ -390,3 +390,17 @@ func TestTwice(t *testing.T) {
 		}
 	}
 }
+
+// TestGRPC tells calls of gRPC from what only looks like them.
+func TestGRPC(t *testing.T) {
+	for value, want := range map[string]bool{
+		"application/grpc": true, "application/grpc+proto": true, "application/grpc;charset=x": true,
+		"application/grpc ; x": true, "application/grpc-web": false, "application/grpc-web+proto": false,
+		"application/grpc-web-text": false, "application/grpcx": false, "application/json": false, "": false,
+	} {
+		r := Request{Fields: []Field{{Name: "Content-Type", Value: value}}}
+		if r.GRPC() != want {
+			t.Errorf("%q: %v", value, !want)
+		}
+	}
+}

@@ -1,6 +1,7 @@
 package flow
 
 import (
+	"strings"
 	"unsafe"
 
 	"github.com/leno-mesh/leno/proxy/http2"
@@ -76,13 +77,18 @@ func (r *Request) Tunnel() bool {
 }
 
 // GRPC says whether the request is a gRPC call, whose failures are told in
-// gRPC's own way.
+// gRPC's own way. application/grpc-web is another protocol: its status is in the
+// body.
 func (r *Request) GRPC() bool {
 	for i := range r.Fields {
 		f := &r.Fields[i]
 		if len(f.Name) == len("content-type") && EqualFold(f.Name, "content-type") {
 			const want = "application/grpc"
-			return len(f.Value) >= len(want) && f.Value[:len(want)] == want
+			if !strings.HasPrefix(f.Value, want) {
+				return false
+			}
+			rest := f.Value[len(want):]
+			return rest == "" || rest[0] == '+' || rest[0] == ';' || rest[0] == ' '
 		}
 	}
 	return false
