@@ -56,7 +56,8 @@ header ` + "`leno-reason`" + ` of the answer, in the proxy's log and in its metr
 answer without this header was made by the application.
 
 The status is that of an answer over HTTP. A gRPC call gets the gRPC status
-instead, and a connection that is not HTTP is closed. *Stage* is the step of
+instead, in the trailers where its answer had begun; a connection that is not
+HTTP is closed. *Stage* is the step of
 the request's way that failed; [request.md](request.md) tells that way.
 
 <!-- Written by "go test -run TestReasonsPage . -update" from the table in proxy/flow. -->

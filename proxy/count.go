@@ -20,7 +20,11 @@ func count(h *telemetry.HTTP, x *flow.Relay, r *flow.Request, out flow.Outcome, 
 	ok := out.Err == nil && x.Response.Status < 500
 	grpc := x.GRPCStatus
 	if r.GRPC() && x.Response.Status == 200 {
-		if grpc < 0 {
+		switch {
+		case grpc >= 0:
+		case out.Err != nil:
+			grpc = out.Err.Reason.Row().GRPC
+		default:
 			grpc = grpcUnknown // a call without a status did not end well
 		}
 		ok = ok && !grpcFailure(grpc)

@@ -1,6 +1,7 @@
 package proxy_test
 
 import (
+	"io"
 	"net/http"
 	"net/netip"
 	"strconv"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/leno-mesh/leno/proxy"
 	"github.com/leno-mesh/leno/proxy/proxytest"
+	"github.com/leno-mesh/leno/telemetry"
 )
 
 // played is a client and an application that a test plays frame by frame.
@@ -260,4 +262,45 @@ func TestHTTP2Seats(t *testing.T) {
 	newFrames(t, dial(t, p.Upstream), false).expect("goaway 0 ENHANCE_YOUR_CALM") // both seats work
 	close(hold)
 	busy.Wait()
+}
+
+// TestGRPCCut has an application die in the middle of a call's answer. The client
+// reads the reason where gRPC says how a call ended, and no application can say
+// one of Leno's.
+func TestGRPCCut(t *testing.T) {
+	for _, dies := range []bool{true, false} {
+		x := play2(t)
+		req, _ := http.NewRequest(http.MethodPost, "http://app.shop/s/m", http.NoBody)
+		req.Header.Set("Content-Type", "application/grpc")
+		var resp *http.Response
+		asked := make(chan error, 1)
+		go func() (err error) {
+			defer func() { asked <- err }()
+			resp, err = h2Client(t, x.pair.Upstream).Do(req)
+			return err
+		}()
+		s := x.server(t, 0)
+		s.expect("head 1 true ")
+		s.head(1, false, ":status", "200", "content-type", "application/grpc")
+		must(t, s.WriteData(1, false, []byte("message")))
+		must(t, <-asked)
+		if dies {
+			_ = s.conn.Close()
+		} else {
+			s.head(1, true, "grpc-status", "0", "leno-reason", "denied")
+		}
+		body, err := io.ReadAll(resp.Body)
+		resp.Body.Close()
+		status, reason := "0", ""
+		if dies {
+			status, reason = "14", "app-reset"
+		}
+		if got := resp.Trailer; string(body) != "message" || err != nil || got.Get("Grpc-Status") != status || got.Get("Leno-Reason") != reason {
+			t.Errorf("dies %v: %q, %v, %v", dies, body, err, got)
+		}
+		class := map[bool]string{true: "failure", false: "success"}[dies]
+		for _, m := range []*telemetry.Registry{x.pair.ClientMetrics, x.pair.Server.Metrics} {
+			counted(t, m, "response_total", 1, `classification="`+class+`"`, `grpc_status_code="`+status+`"`)
+		}
+	}
 }

@@ -127,7 +127,7 @@ func (w *worker) finish(h *telemetry.HTTP, out flow.Outcome, start time.Time) {
 	switch {
 	case out.Told:
 	case out.Answered:
-		w.caller.Abort(out.Err.Reason, out.Err.Code)
+		w.failure.Cut(&w.caller, out.Err, &w.request, &w.relay.Response)
 	default:
 		w.answer(out.Err)
 	}

@@ -61,7 +61,7 @@ func (x *outboundStream) learn() {
 // end ends a stream whose answer could not be given whole.
 func (x *outboundStream) end(out flow.Outcome) {
 	if out.Err != nil && !out.Told {
-		x.caller.Abort(out.Err.Reason, out.Err.Code)
+		x.failure.Cut(x.caller, out.Err, &x.request, &x.relay.Response)
 	}
 }
 

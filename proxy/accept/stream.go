@@ -115,7 +115,7 @@ func (s *Stream) Finish(trailers []flow.Field) error {
 	if !s.plain {
 		return s.stream.CloseWrite(flow.LinkTrailers(trailers))
 	}
-	trailers, err := flow.PlainTrailers(trailers)
+	trailers, err := flow.ClientTrailers(trailers)
 	if err != nil {
 		return err
 	}

@@ -9,6 +9,7 @@ import (
 type Failure struct {
 	Response Response
 	body     []byte
+	trailers [3]Field
 }
 
 // Make fills in the answer: for HTTP the status of the reason with a line of
@@ -24,7 +25,7 @@ func (f *Failure) Make(e *Error, grpc bool) (r *Response, body []byte) {
 		r.Fields = append(r.Fields,
 			Field{Name: "Content-Type", Value: "application/grpc"},
 			Field{Name: "Grpc-Status", Value: strconv.Itoa(row.GRPC)},
-			Field{Name: "Grpc-Message", Value: "leno: " + row.Code + ": " + row.What})
+			Field{Name: "Grpc-Message", Value: grpcMessage(row)})
 		return r, nil
 	}
 	f.body = append(f.body[:0], "leno: "+row.Code+": "+row.What+"; "+row.Next+"\n"...)

@@ -2,6 +2,7 @@ package flow
 
 import (
 	"errors"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -104,13 +105,21 @@ func (m *Message) PlainResponse(r *Response) []Field {
 	return out
 }
 
-// PlainTrailers checks trailers for an application or a client that speaks
-// HTTP/2 itself, and takes Leno's own out. It changes fields.
-func PlainTrailers(fields []Field) ([]Field, error) {
+// PlainTrailers checks trailers for an application that speaks HTTP/2 itself,
+// and takes Leno's own out. It changes fields.
+func PlainTrailers(fields []Field) ([]Field, error) { return plainTrailers(fields, "") }
+
+// ClientTrailers is PlainTrailers for a client, who may learn the reason for
+// which a proxy ended its call.
+func ClientTrailers(fields []Field) ([]Field, error) { return plainTrailers(fields, FieldReason) }
+
+func plainTrailers(fields []Field, keep string) ([]Field, error) {
 	out := fields[:0]
 	for i := range fields {
 		f := &fields[i]
 		switch kind := http1.KindOf(f.Name); {
+		case kind == http1.KindLeno && f.Name == keep && http1.ValidText(f.Value):
+			out = append(out, *f)
 		case kind == http1.KindLeno:
 		case !kind.Trailer() || !http1.ValidToken(f.Name) || !http1.ValidText(f.Value):
 			return nil, ErrTrailer
@@ -145,6 +154,16 @@ func (m *Message) appendForm(out []Field, f form, fields []Field, canonical bool
 // the dash that some applications take it for.
 func ours(name string) bool {
 	return strings.HasPrefix(name, "leno-") || strings.HasPrefix(name, "leno_")
+}
+
+// WithoutOurs gives the trailers of an application, which may say nothing that
+// only Leno says.
+func WithoutOurs(trailers []Field) []Field {
+	is := func(f Field) bool { return ours(f.Name) }
+	if !slices.ContainsFunc(trailers, is) {
+		return trailers
+	}
+	return slices.DeleteFunc(slices.Clone(trailers), is)
 }
 
 var (

@@ -3,7 +3,6 @@ package flow
 import (
 	"errors"
 	"io"
-	"strconv"
 	"sync"
 	"time"
 
@@ -53,7 +52,8 @@ type Outcome struct {
 	// Answered is true when the final head went to the caller, so that no
 	// other answer can be given.
 	Answered bool
-	// Told is true when that answer was Leno's own, made by OnFailure.
+	// Told is true when that answer was Leno's own, made by OnFailure, or when
+	// it was relayed to its end, which says that a peer's proxy failed it.
 	Told bool
 	// Switched is true when the answer ended HTTP on this connection. The
 	// exchange was not given back: its connection is to be joined with the
@@ -180,6 +180,9 @@ func (x *Relay) answer(c Caller, ex Exchange, r *Request) Outcome {
 	readErr, writeErr := copyBody(to, ex, x)
 	if grpc && readErr == nil {
 		x.noteGRPC(ex.Trailers())
+		if e := toldIn(ex.Trailers()); e != nil && writeErr == nil {
+			return Outcome{Err: e, Answered: true, Told: true}
+		}
 	}
 	switch {
 	case readErr != nil:
@@ -203,18 +206,6 @@ func (s noBody) Write(p []byte, end bool) error {
 		return ErrLength
 	}
 	return s.Sink.Write(p, end)
-}
-
-// noteGRPC looks for the status of a call, which comes in the trailers, or in
-// the head where there is nothing else.
-func (x *Relay) noteGRPC(fields []Field) {
-	for i := range fields {
-		if f := &fields[i]; len(f.Name) == len("grpc-status") && EqualFold(f.Name, "grpc-status") {
-			if n, err := strconv.Atoi(f.Value); err == nil {
-				x.GRPCStatus = n
-			}
-		}
-	}
 }
 
 // copyBody moves a body to its end. It says which side failed: reading it or

@@ -199,7 +199,12 @@ func (s *streamExchange) Next() ([]byte, error) {
 func (s *streamExchange) Waits() bool { return s.stream.Waiting() }
 
 // Trailers is part of flow.Body.
-func (s *streamExchange) Trailers() []flow.Field { return s.stream.Trailers() }
+func (s *streamExchange) Trailers() []flow.Field {
+	if s.plain != nil {
+		return flow.WithoutOurs(s.stream.Trailers())
+	}
+	return s.stream.Trailers()
+}
 
 // Write is part of flow.Sink.
 func (s *streamExchange) Write(p []byte, end bool) error {
