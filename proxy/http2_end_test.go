@@ -79,6 +79,16 @@ func TestResetCodes(t *testing.T) {
 		s.head(3, true, ":status", "204")
 		x.client.expect("head 3 true 204")
 	})
+	t.Run("answer before the rest of the request", func(t *testing.T) {
+		x := play2(t)
+		x.client.post(1, false)
+		s := x.server(t, 0)
+		s.expect("head 1 false ")
+		s.head(1, true, ":status", "202")
+		x.client.expect("head 1 true 202")
+		must(t, x.client.WriteData(1, true, []byte("rest")))
+		s.expect(`data 1 true "rest"`)
+	})
 	t.Run("answer without the rest of the request", func(t *testing.T) {
 		x := play2(t)
 		x.client.post(1, false)

@@ -310,21 +310,26 @@ func (c *Conn) Abort() {
 	_ = c.Close()
 }
 
+// Bounds of Linger.
+const (
+	LingerTime     = 30 * time.Second
+	LingerPatience = time.Second
+)
+
 // Linger lets the other end read the last that was written: it ends our
-// direction and drops what still comes, for a bounded time and number of bytes,
-// so that the kernel does not answer late bytes with a reset that destroys it.
+// direction and drops what still comes, so that the kernel does not answer late
+// bytes with a reset that destroys it. It goes on for as long as something comes
+// within LingerPatience each time, and for LingerTime at most.
 func (c *Conn) Linger() {
-	const most, patience = 256 << 10, time.Second
 	if c.CloseWrite() != nil {
 		return
 	}
-	_ = c.SetReadDeadline(time.Now().Add(patience))
-	for n := 0; n < most; {
+	for now, end := time.Now(), time.Now().Add(LingerTime); now.Before(end); now = time.Now() {
+		_ = c.SetReadDeadline(now.Add(min(LingerPatience, end.Sub(now))))
 		c.Consume(len(c.Bytes()))
 		if c.Fill() != nil {
 			return
 		}
-		n += len(c.Bytes())
 	}
 }
 

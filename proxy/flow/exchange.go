@@ -60,6 +60,12 @@ type Exchange interface {
 	// Cancel gives up: it wakes up whoever waits in the exchange, from any
 	// goroutine. The code is as in Caller.Abort.
 	Cancel(r Reason, code http2.ErrCode)
+	// Watch has gone called, which is quick, when the other end takes nothing
+	// more of the request: it closed, or reset. It is for the time when the
+	// answer is whole and nobody reads.
+	Watch(gone func())
+	// Unwatch ends this: gone is not called any more.
+	Unwatch()
 	// Done gives the exchange back after the last call. Clean says that both
 	// directions ended as they should, so that its connection can be used
 	// again.

@@ -27,9 +27,11 @@ type Relay struct {
 	GRPCStatus int
 	// Keep has the beginning of a streamed body kept, so that a request that
 	// was not handed over can be sent elsewhere. See Outcome.Again.
-	Keep  bool
-	kept  kept
-	timer *time.Timer
+	Keep bool
+	kept kept
+	// goAhead is true when the caller was told to send its body (100).
+	goAhead bool
+	timer   *time.Timer
 
 	mu      sync.Mutex
 	current Exchange  // guarded by mu; what Interrupt would cancel
@@ -120,8 +122,19 @@ func (x *Relay) run(c Caller, ex Exchange, r *Request) Outcome {
 	if out.Err == nil && r.Tunnel() && x.Response.Status < 300 {
 		<-up.done // each direction ends by itself
 	}
-	out.Clean = up.join(c, ex, out.Err) && out.Clean
+	cut := out.Err != nil || out.Switched || x.withheld(r, up)
+	if !cut {
+		x.resume(ex)
+	}
+	out.Clean = up.join(c, ex, cut) && out.Clean
 	return out
+}
+
+// withheld says whether the caller keeps a body back that it asked about
+// (Expect), and that nobody told it to send.
+func (x *Relay) withheld(r *Request, up *pump) bool {
+	_, expects := r.Header("expect")
+	return expects && !x.goAhead && !up.came.Load()
 }
 
 func (x *Relay) keeps() *kept {
@@ -137,6 +150,7 @@ func (x *Relay) Forget() { x.kept.forget() }
 // answer relays the heads and the body of the answer.
 func (x *Relay) answer(c Caller, ex Exchange, r *Request) Outcome {
 	resp, head, grpc := &x.Response, r.Head, r.GRPC()
+	x.goAhead = false
 	for {
 		if err := ex.Receive(resp); err != nil {
 			return Outcome{Err: AsError(err, PeerReset)}
@@ -144,6 +158,7 @@ func (x *Relay) answer(c Caller, ex Exchange, r *Request) Outcome {
 		if resp.Status >= 200 || resp.Switched {
 			break
 		}
+		x.goAhead = x.goAhead || resp.Status == 100
 		if err := c.Respond(resp, false); err != nil {
 			return Outcome{Err: Fail(ClientGone, err), Answered: true}
 		}
@@ -249,7 +264,7 @@ func writeLast(to Sink, p []byte, trailers []Field) error {
 
 func (x *Relay) begin(ex Exchange, timeout time.Duration) {
 	x.mu.Lock()
-	x.current, x.why = ex, ReasonNone
+	x.current, x.why, x.due = ex, ReasonNone, time.Time{}
 	if timeout > 0 {
 		x.due = time.Now().Add(timeout)
 	}
@@ -274,10 +289,13 @@ func (x *Relay) begin(ex Exchange, timeout time.Duration) {
 func (x *Relay) expire() {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	if !time.Now().Before(x.due) {
+	if x.over() {
 		x.interrupt(Timeout, 0)
 	}
 }
+
+// over says whether the request's time is over. x.mu is held.
+func (x *Relay) over() bool { return !x.due.IsZero() && !time.Now().Before(x.due) }
 
 // Interrupt gives the request under way up, if there is one. It may be called
 // from any goroutine. It cancels under the lock, so that it can never hit an
@@ -334,6 +352,20 @@ func (x *Relay) received() {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	x.current, x.awaited = nil, false
+}
+
+// resume lets the request be interrupted again: its answer is whole, and the
+// rest of its body is not.
+func (x *Relay) resume(ex Exchange) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.current = ex
+	switch {
+	case x.ended:
+		x.interrupt(Draining, 0)
+	case x.over():
+		x.interrupt(Timeout, 0)
+	}
 }
 
 // finish ends the time for interruptions and says whether there was one.

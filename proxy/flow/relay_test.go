@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"io"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/leno-mesh/leno/proxy/http2"
 )
@@ -142,6 +144,8 @@ type taking struct {
 
 func (e *taking) Send(_ *Request, body []byte, end bool) error { return e.Write(body, end) }
 func (*taking) Flush() error                                   { return nil }
+func (*taking) Watch(func())                                   {}
+func (*taking) Unwatch()                                       {}
 func (e *taking) Write(p []byte, end bool) error {
 	e.took = append(e.took, p...)
 	if end {
@@ -183,5 +187,32 @@ func TestKeptBodyEnds(t *testing.T) {
 		if x.Run(&hearing{}, other, &Request{}, 0); len(other.took) > 0 {
 			t.Errorf("cut %v: another request got %q", cut, other.took)
 		}
+	}
+}
+
+// stuck is an exchange whose other end answers and takes no more than the head.
+type stuck struct {
+	taking
+	canceled chan struct{}
+}
+
+func (e *stuck) Write([]byte, bool) error         { <-e.canceled; return io.ErrClosedPipe }
+func (e *stuck) Cancel(r Reason, _ http2.ErrCode) { e.answering.canceled = r; close(e.canceled) }
+func (*stuck) Send(*Request, []byte, bool) error  { return nil }
+func (e *stuck) Receive(r *Response) error        { return e.answering.Receive(r) }
+
+// TestUntaken has an application answer and then neither read the body nor
+// close: the client's connection does not wait for ever.
+func TestUntaken(t *testing.T) {
+	for _, pieces := range [][]string{{"the last"}, {"one", "more"}} {
+		synctest.Test(t, func(t *testing.T) {
+			begun, x := time.Now(), &Relay{}
+			ex := &stuck{canceled: make(chan struct{})}
+			out := x.Run(&uploading{pieces: pieces}, ex, &Request{Length: -1}, 0)
+			took := time.Since(begun)
+			if out.Err != nil || out.Clean || ex.answering.canceled != ClientGone || took < UntakenTime || took > 2*UntakenTime {
+				t.Errorf("%q: %+v after %v, canceled for %q", pieces, out, took, ex.answering.canceled)
+			}
+		})
 	}
 }

@@ -121,6 +121,14 @@ func heads() []Row {
 			Past: "the request is refused", Code: flow.SlowRequest.String(),
 		},
 		{
+			What: "seconds for which what a client of HTTP/1 sends after its last answer is dropped, as long as something comes in each", Who: clients,
+			Number: seconds(flow.LingerTime), Past: "the connection is closed", Code: "–",
+		},
+		{
+			What: "seconds for which an application may take nothing of a body that it has answered already", Who: "application",
+			Number: seconds(flow.UntakenTime), Past: "the rest is dropped", Code: "–",
+		},
+		{
 			What: "bytes of the line before a chunk", Who: "client, application", Number: http1.MaxChunkLine,
 			Past: "the message is refused", Code: flow.BadRequest.String(),
 		},

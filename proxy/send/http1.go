@@ -32,6 +32,8 @@ type httpConn struct {
 	tunnel    bool // the answer may end HTTP on this connection
 	interim   int  // answers of this request that were not final
 	pinned    bool // it authenticated its client by connection: never shared
+	// watched is closed when what Watch began has ended.
+	watched chan struct{}
 	// answered is true once a byte of the answer came.
 	answered bool
 	// cancel is the flow.Reason for which Cancel was called.
@@ -215,6 +217,26 @@ func (h *httpConn) Finish(trailers []flow.Field) error { return h.sink.Finish(tr
 func (h *httpConn) Cancel(r flow.Reason, _ http2.ErrCode) {
 	h.cancel.Store(uint32(r))
 	h.conn.Abort()
+}
+
+// Watch is part of flow.Exchange. Whatever comes now answers nothing, so that
+// the connection is of no further use.
+func (h *httpConn) Watch(gone func()) {
+	h.watched = make(chan struct{})
+	go func() {
+		defer close(h.watched)
+		if err := h.conn.Fill(); err == nil || !isTimeout(err) {
+			h.keepAlive = false
+			gone()
+		}
+	}()
+}
+
+// Unwatch is part of flow.Exchange.
+func (h *httpConn) Unwatch() {
+	_ = h.conn.SetReadDeadline(time.Unix(1, 0))
+	<-h.watched
+	_ = h.conn.SetReadDeadline(time.Time{})
 }
 
 // Done is part of flow.Exchange.

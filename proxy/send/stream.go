@@ -244,6 +244,12 @@ func (s *streamExchange) Cancel(r flow.Reason, code http2.ErrCode) {
 	}
 }
 
+// Watch is part of flow.Exchange.
+func (s *streamExchange) Watch(gone func()) { s.stream.OnAbort(func(*mux.StreamError) { gone() }) }
+
+// Unwatch is part of flow.Exchange.
+func (s *streamExchange) Unwatch() { s.stream.OnAbort(nil) }
+
 // Done is part of flow.Exchange.
 func (s *streamExchange) Done(bool) {
 	if s.stream != nil {
