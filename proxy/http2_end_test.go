@@ -1,6 +1,7 @@
 package proxy_test
 
 import (
+	"fmt"
 	"io"
 	"net/http"
 	"net/netip"
@@ -12,6 +13,7 @@ import (
 
 	"golang.org/x/net/http2"
 
+	"github.com/leno-mesh/leno/mesh"
 	"github.com/leno-mesh/leno/proxy"
 	"github.com/leno-mesh/leno/proxy/proxytest"
 	"github.com/leno-mesh/leno/telemetry"
@@ -204,6 +206,48 @@ func TestNotTaken(t *testing.T) {
 		s2.head(1, true, ":status", "204")
 		x.client.expect("head 3 true 204")
 	})
+}
+
+// TestNotTakenYet has the application send a request away whose body is still to
+// come. The client's own proxy sees no requests here, so it is the application's
+// that tries again.
+func TestNotTakenYet(t *testing.T) {
+	for name, c := range map[string]struct {
+		first  string // of the body, before
+		goAway bool
+	}{
+		"refused": {}, "refused in the body": {first: "be"}, "goaway": {goAway: true}, "goaway in the body": {first: "be", goAway: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			x := &played{app: newTCPApp(t)}
+			x.pair = proxytest.New(t, proxytest.Config{
+				Apps: []netip.AddrPort{x.app.addr}, Tune: func(d *mesh.Destination) { d.Protocol = mesh.Opaque },
+			})
+			x.client = newFrames(t, dial(t, x.pair.Upstream), false)
+			x.client.post(1, false)
+			s := x.server(t, 1) // the first one was opened before the protocol was known
+			s.expect("head 1 false ")
+			if c.first != "" {
+				must(t, x.client.WriteData(1, false, []byte(c.first)))
+				s.expect(fmt.Sprintf("data 1 false %q", c.first))
+			}
+			stream := 3
+			if c.goAway {
+				must(t, s.WriteGoAway(0, http2.ErrCodeNo, nil))
+				s, stream = x.server(t, 2), 1
+			} else {
+				must(t, s.WriteRSTStream(1, http2.ErrCodeRefusedStream))
+			}
+			s.expect(fmt.Sprintf("head %d false ", stream))
+			if c.first != "" {
+				s.expect(fmt.Sprintf("data %d false %q", stream, c.first))
+			}
+			must(t, x.client.WriteData(1, true, []byte("gin")))
+			s.expect(fmt.Sprintf(`data %d true "gin"`, stream))
+			s.head(uint32(stream), true, ":status", "204")
+			x.client.expect("head 1 true 204")
+		})
+	}
 }
 
 // TestGoAwaySent has the client's proxy drain: it says so first, serves what was

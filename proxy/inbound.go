@@ -113,8 +113,9 @@ func (i *inbound) route(from *caller, value string) (*ownPort, flow.Where, *flow
 	return port, where, nil
 }
 
-// serve hands one request to the application. A connection that the
-// application closed while it was idle is replaced once.
+// serve hands one request to the application. One that the application surely
+// did not take, as on a connection that it closed while that was idle, is sent
+// once more, unless something of it is lost.
 func (w *worker) serve(ctx context.Context, from *caller, port *ownPort, start time.Time) {
 	w.request.ClientID = string(from.Identity)
 	w.relay.Await()
@@ -129,7 +130,7 @@ func (w *worker) serve(ctx context.Context, from *caller, port *ownPort, start t
 			break
 		}
 		out = w.relay.Run(&w.caller, ex, &w.request, 0)
-		if out.Err == nil || out.Answered || !out.Err.NotHanded || !w.replayable() {
+		if out.Err == nil || out.Answered || !out.Err.NotHanded || !out.Again {
 			break
 		}
 	}

@@ -35,6 +35,7 @@ func newInboundHTTP(i *inbound, c *flow.Conn) *inboundHTTP {
 		x.caller.Spoil()
 		_ = x.failure.Answer(x.caller, e, &x.request)
 	}
+	x.relay.Keep = true
 	return x
 }
 
@@ -55,10 +56,7 @@ func (x *inboundHTTP) serve(ctx context.Context, from *caller, port *ownPort) fl
 			return x.fail(h, flow.AsError(err, flow.AppRefused))
 		}
 		out = x.relay.Run(x.caller, ex, &x.request, 0)
-		if out.Err == nil || out.Answered || !out.Err.NotHanded {
-			break
-		}
-		if _, whole := x.caller.Buffered(); !whole {
+		if out.Err == nil || out.Answered || !out.Err.NotHanded || !out.Again {
 			break
 		}
 	}
@@ -75,6 +73,7 @@ func (x *inboundHTTP) finish(h *telemetry.HTTP, out flow.Outcome, start time.Tim
 }
 
 func (x *inboundHTTP) fail(h *telemetry.HTTP, e *flow.Error) flow.Outcome {
+	x.relay.Forget()
 	h.Failed(e.Reason.String())
 	respondedSelf(h, e.Reason, &x.request)
 	if _, whole := x.caller.Buffered(); !whole {

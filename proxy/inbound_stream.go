@@ -90,6 +90,7 @@ func (p *workers) get(i *inbound) *worker {
 	}
 	w := &worker{inbound: i}
 	w.relay.OnFailure = func(e *flow.Error) { w.answer(e) }
+	w.relay.Keep = true
 	w.interrupt = w.relay.Gone
 	return w
 }
@@ -99,12 +100,6 @@ func (p *workers) get(i *inbound) *worker {
 func (p *workers) put(w *worker) {
 	w.caller.OnAbort(nil)
 	p.pool.Put(w)
-}
-
-// replayable says whether the request can be sent again.
-func (w *worker) replayable() bool {
-	_, whole := w.caller.Buffered()
-	return whole
 }
 
 // answer gives the caller a failure that Leno made.
@@ -129,6 +124,7 @@ func (w *worker) finish(h *telemetry.HTTP, out flow.Outcome, start time.Time) {
 	case out.Answered:
 		w.failure.Cut(&w.caller, out.Err, &w.request, &w.relay.Response)
 	default:
+		w.relay.Forget()
 		w.answer(out.Err)
 	}
 }

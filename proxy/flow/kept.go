@@ -60,13 +60,20 @@ func (k *kept) add(p []byte) {
 	if k.over {
 		return
 	}
-	if k.over = len(k.body)+len(p) > maxKept; !k.over {
-		k.body = append(k.body, p...)
+	if k.over = len(k.body)+len(p) > maxKept; k.over {
+		k.drop() // it is of no use any more
+		return
 	}
+	k.body = append(k.body, p...)
 }
 
 func (k *kept) forget() {
-	k.body, k.over, k.held, k.rest = k.body[:0], false, false, false
+	k.drop()
+	k.over, k.held, k.rest = false, false, false
+}
+
+func (k *kept) drop() {
+	k.body = k.body[:0]
 	if cap(k.body) > SmallBuffer {
 		k.body = nil
 	}
