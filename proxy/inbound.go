@@ -189,7 +189,8 @@ func (i *inbound) requests(ctx context.Context, c *flow.Conn, from *caller, port
 			x.end(out)
 			return
 		}
-		c.Shrink()
+		x.relay.Rest(&x.request)
+		x.caller.Rest()
 	}
 }
 

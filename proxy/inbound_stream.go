@@ -90,7 +90,7 @@ func (p *workers) get(i *inbound) *worker {
 	}
 	w := &worker{inbound: i}
 	w.relay.OnFailure = func(e *flow.Error) { w.answer(e) }
-	w.relay.Keep = true
+	w.relay.Keep, w.relay.Buffers = true, i.buffers
 	w.interrupt = w.relay.Gone
 	return w
 }

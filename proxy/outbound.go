@@ -90,7 +90,8 @@ func (o *outbound) requests(ctx context.Context, c *flow.Conn, fixed *destinatio
 			x.end(out)
 			return
 		}
-		c.Shrink()
+		x.relay.Rest(&x.request)
+		x.http1.Rest()
 	}
 }
 

@@ -209,6 +209,14 @@ func (h *HTTP1) Abort(flow.Reason, http2.ErrCode) { h.conn.Abort() }
 // was relayed cleanly.
 func (h *HTTP1) Again() bool { return h.keepAlive && h.body.Ended() }
 
+// Rest makes the connection cheap until its next request.
+func (h *HTTP1) Rest() {
+	if h.conn.Shrink() {
+		h.parser.Reset()
+		h.body.Start(h.conn, http1.BodyNone, 0)
+	}
+}
+
 // RespondTunnel answers CONNECT. What follows belongs to the tunnel.
 func (h *HTTP1) RespondTunnel(r *flow.Response) error {
 	h.keepAlive = false

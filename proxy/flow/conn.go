@@ -30,6 +30,7 @@ type Conn struct {
 	size  int // of the buffer that the next bytes are read into, as it should be
 	out   []byte
 	full  bool  // the last read filled all there was room for
+	large bool  // a large buffer was read into since Shrink
 	end   error // of reading, if it was not a deadline: it is told again
 	// BytesIn and BytesOut count what went through the buffers.
 	BytesIn, BytesOut uint64
@@ -140,6 +141,7 @@ func (l *lentIn) Lend() []byte {
 		}
 		c.wide.Add(int64(more))
 	}
+	c.large = c.large || size > SmallBuffer
 	c.in = c.pool.Get(size)
 	return c.in[:min(size, pipeRead)]
 }
@@ -166,6 +168,7 @@ func (c *Conn) makeRoom() error {
 		return ErrNoRoom
 	}
 	c.wide.Add(int64(size - len(c.in)))
+	c.large = true
 	bigger := c.pool.Get(size)
 	copy(bigger, c.in)
 	c.pool.Put(c.in)
@@ -186,6 +189,7 @@ func (c *Conn) Roomy() {
 	}
 	if grow := size - max(len(c.in), SmallBuffer); grow > 0 && c.pool.widen(grow) {
 		c.wide.Add(int64(grow))
+		c.large = true
 		bigger := c.pool.Get(size)
 		c.w = copy(bigger, c.in[c.r:c.w])
 		c.r = 0
@@ -197,11 +201,14 @@ func (c *Conn) Roomy() {
 }
 
 // Shrink gives the buffers of an idle connection back, when nothing waits in
-// them, and goes back to small ones.
-func (c *Conn) Shrink() {
+// them, and goes back to small ones. It says whether any was large: whatever is a
+// view of it keeps it alive and must be forgotten.
+func (c *Conn) Shrink() (large bool) {
+	large, c.large = c.large, false
 	c.size = SmallBuffer
 	c.dropIn()
 	c.dropOut()
+	return large
 }
 
 // dropIn gives the read buffer back if it is empty.

@@ -11,11 +11,14 @@ type kept struct {
 	over bool   // more was read than is kept
 	held bool   // the next run begins with body
 	rest bool   // body has what came after the first run too
+	pool *Buffers
+	wide int // bytes that pool counts for it
 }
 
 // own gives the request strings of its own, so that it outlives the buffer
 // that it was read from.
-func (k *kept) own(r *Request) {
+func (k *kept) own(r *Request, pool *Buffers) {
+	k.pool = pool
 	if k.held {
 		return // they are its own since the first try
 	}
@@ -26,6 +29,7 @@ func (k *kept) own(r *Request) {
 	}
 	if cap(k.head) < n {
 		k.head = make([]byte, 0, n)
+		k.charge(n - SmallBuffer)
 	}
 	k.head = k.head[:0]
 	for _, s := range []*string{&r.Method, &r.Target, &r.Path, &r.Authority, &r.Upgrade, &r.Scheme, &r.Protocol, &r.HostName} {
@@ -60,16 +64,48 @@ func (k *kept) add(p []byte) {
 	if k.over {
 		return
 	}
-	if k.over = len(k.body)+len(p) > maxKept; k.over {
+	n := len(k.body) + len(p)
+	if k.over = n > maxKept || !k.widen(n); k.over {
 		k.drop() // it is of no use any more
 		return
 	}
 	k.body = append(k.body, p...)
 }
 
+// widen makes sure that a body of n bytes is counted; false when the proxy's
+// buffers hold as much as they may.
+func (k *kept) widen(n int) bool {
+	const wide = maxKept - SmallBuffer
+	if n <= SmallBuffer || cap(k.body) > SmallBuffer || k.pool == nil {
+		return true
+	}
+	if !k.pool.widen(wide) {
+		return false
+	}
+	k.wide += wide
+	k.body = append(make([]byte, 0, maxKept), k.body...)
+	return true
+}
+
+// charge counts n bytes, where that is more than none: they are there already.
+func (k *kept) charge(n int) {
+	if n > 0 && k.pool != nil {
+		k.pool.charge(n)
+		k.wide += n
+	}
+}
+
+// forget ends a request. What is large is not kept for the next one.
 func (k *kept) forget() {
 	k.drop()
 	k.over, k.held, k.rest = false, false, false
+	if cap(k.head) > SmallBuffer {
+		k.head = nil
+	}
+	if k.wide > 0 {
+		k.pool.narrow(k.wide)
+		k.wide = 0
+	}
 }
 
 func (k *kept) drop() {

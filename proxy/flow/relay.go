@@ -28,7 +28,9 @@ type Relay struct {
 	// Keep has the beginning of a streamed body kept, so that a request that
 	// was not handed over can be sent elsewhere. See Outcome.Again.
 	Keep bool
-	kept kept
+	// Buffers counts what is kept beyond a small buffer; nil for nobody.
+	Buffers *Buffers
+	kept    kept
 	// goAhead is true when the caller was told to send its body (100).
 	goAhead bool
 	timer   *time.Timer
@@ -108,7 +110,7 @@ func (x *Relay) run(c Caller, ex Exchange, r *Request) Outcome {
 		return out
 	}
 	// The pump may overwrite the buffer that the request is a view of.
-	x.kept.own(r)
+	x.kept.own(r, x.Buffers)
 	up := startPump(c, ex, x.keeps())
 	out := x.answer(c, ex, r)
 	if out.Err != nil && !out.Answered {
@@ -146,6 +148,16 @@ func (x *Relay) keeps() *kept {
 
 // Forget drops what was kept of a request that is not sent again.
 func (x *Relay) Forget() { x.kept.forget() }
+
+// Rest drops the views that r and the last answer are of buffers, which a
+// connection that waits for its next request must not keep alive.
+func (x *Relay) Rest(r *Request) {
+	clear(r.Fields[:cap(r.Fields)])
+	*r = Request{Fields: r.Fields[:0]}
+	a := &x.Response
+	clear(a.Fields[:cap(a.Fields)])
+	*a = Response{Fields: a.Fields[:0]}
+}
 
 // answer relays the heads and the body of the answer.
 func (x *Relay) answer(c Caller, ex Exchange, r *Request) Outcome {

@@ -3,6 +3,7 @@ package flow
 import (
 	"cmp"
 	"io"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -215,4 +216,38 @@ func TestUntaken(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestKeptIsCounted has what is kept of a large request counted for as long as
+// it is there, and not kept at all where memory is short.
+func TestKeptIsCounted(t *testing.T) {
+	head := strings.Repeat("x", 3*SmallBuffer)
+	for _, room := range []int64{1 << 20, 2 * SmallBuffer} {
+		x := &Relay{Keep: true, Buffers: &Buffers{Wide: room}}
+		ex := &looking{taking: taking{refuses: true, received: make(chan struct{})}, relay: x}
+		x.OnFailure = func(*Error) {}
+		c := &uploading{pieces: []string{strings.Repeat("b", SmallBuffer), strings.Repeat("b", SmallBuffer)}}
+		r := &Request{Length: -1, Fields: []Field{{Name: "x", Value: head}}}
+		out := x.Run(c, ex, r, 0)
+		enough := room == 1<<20
+		if want := len(head) + 1 - SmallBuffer + LargeBuffer - SmallBuffer; out.Again != enough || enough && ex.used != int64(want) {
+			t.Errorf("of %d bytes %d are used, want %d: %+v", room, ex.used, want, out)
+		}
+		if x.Forget(); x.Buffers.Used() != 0 || r.Fields[0].Value != head {
+			t.Errorf("%d bytes are used at the end", x.Buffers.Used())
+		}
+	}
+}
+
+// looking is an exchange that looks at how much is kept when the body is whole.
+type looking struct {
+	taking
+	relay *Relay
+	used  int64
+}
+
+func (e *looking) Receive(r *Response) error {
+	err := e.taking.Receive(r)
+	e.used = e.relay.Buffers.Used()
+	return err
 }

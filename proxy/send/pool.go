@@ -144,7 +144,9 @@ func (p *HTTP) pop() *httpConn {
 }
 
 func (p *HTTP) put(h *httpConn) {
-	h.conn.Shrink()
+	if h.conn.Shrink() {
+		h.parser.Reset()
+	}
 	h.idleSince = time.Now()
 	p.mu.Lock()
 	keep := !p.shut && len(p.idle) < MaxIdleConns
