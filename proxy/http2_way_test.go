@@ -13,6 +13,8 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"golang.org/x/net/http2"
+
 	"github.com/leno-mesh/leno/mesh"
 	"github.com/leno-mesh/leno/proxy"
 	"github.com/leno-mesh/leno/proxy/mux"
@@ -257,6 +259,41 @@ func TestHTTP2SlowReader(t *testing.T) {
 	}
 	if n := budget.Peak(); n > 8<<20 {
 		t.Errorf("%d bytes were buffered", n)
+	}
+}
+
+// TestHTTP2ShutConnection has an application leave a body unread that takes all
+// that it lets come on its connection: other bodies go to another one, if there
+// may be one, and requests without a body wait for nothing.
+func TestHTTP2ShutConnection(t *testing.T) {
+	for _, bound := range []int{0, 1} {
+		x := &played{app: newTCPApp(t)}
+		x.pair = proxytest.New(t, proxytest.Config{
+			Apps: []netip.AddrPort{x.app.addr}, Limit: func(c *proxy.Config) { c.AppConns = bound },
+		})
+		x.client = newFrames(t, dial(t, x.pair.Upstream), false)
+		x.client.post(1, false)
+		s := newFrames(t, x.app.conn(t, 0), true, http2.Setting{ID: http2.SettingInitialWindowSize, Val: 1 << 20})
+		s.expect("head 1 false ")
+		for range 5 {
+			must(t, x.client.WriteData(1, false, make([]byte, 65535/5)))
+		}
+		for left := 65535; left > 0; {
+			frame, err := s.ReadFrame()
+			must(t, err)
+			if d, ok := frame.(*http2.DataFrame); ok {
+				left -= len(d.Data())
+			}
+		}
+		x.client.post(3, true)
+		s.expect("head 3 true ")
+		x.client.post(5, false)
+		must(t, x.client.WriteData(5, true, []byte("small")))
+		if bound == 1 {
+			s.expect("head 5 false ")
+			continue
+		}
+		x.server(t, 1).expect("head 1 false ", `data 1 true "small"`)
 	}
 }
 

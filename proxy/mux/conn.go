@@ -310,5 +310,12 @@ func (l *Conn) Room() int {
 	return min(l.peerMax, l.cfg.MaxStreams)
 }
 
+// Shut says whether the peer takes no DATA at the moment, on any stream.
+func (l *Conn) Shut() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.connWindow <= 0
+}
+
 // now is the time since the link was made, never 0.
 func (l *Conn) now() time.Duration { return time.Since(l.start) + 1 }

@@ -15,7 +15,7 @@ import (
 const (
 	// DefaultShared bounds the HTTP/2 connections to one application. A further
 	// one is opened when those that stand carry as many streams as the
-	// application allows.
+	// application allows, or it takes no bodies on them.
 	DefaultShared = 16
 	// DefaultQueued bounds the requests that wait for one of them.
 	DefaultQueued = 1024
@@ -56,16 +56,19 @@ type sharedConn struct {
 }
 
 // queued is a request that waits for a place.
-type queued struct{ got chan place }
+type queued struct {
+	got  chan place
+	body bool
+}
 
 type place struct {
 	conn *sharedConn
 	err  error
 }
 
-// get gives an exchange for one request.
-func (s *shared) get(ctx context.Context) (flow.Exchange, error) {
-	c, err := s.place(ctx)
+// get gives an exchange for one request, with a body or without.
+func (s *shared) get(ctx context.Context, body bool) (flow.Exchange, error) {
+	c, err := s.place(ctx, body)
 	if err != nil {
 		return nil, err
 	}
@@ -78,9 +81,9 @@ func (s *shared) get(ctx context.Context) (flow.Exchange, error) {
 }
 
 // place takes a place on a connection, waiting for one where all are taken.
-func (s *shared) place(ctx context.Context) (*sharedConn, error) {
+func (s *shared) place(ctx context.Context, body bool) (*sharedConn, error) {
 	s.mu.Lock()
-	if c := s.free(); c != nil && len(s.queue) == 0 {
+	if c := s.free(body, false); c != nil && (len(s.queue) == 0 || !body) {
 		c.held++
 		s.mu.Unlock()
 		return c, nil
@@ -92,7 +95,7 @@ func (s *shared) place(ctx context.Context) (*sharedConn, error) {
 		}
 		return nil, flow.NotHanded(flow.Overloaded, errQueue)
 	}
-	q := &queued{make(chan place, 1)}
+	q := &queued{make(chan place, 1), body}
 	s.queue = append(s.queue, q)
 	s.dial()
 	s.mu.Unlock()
@@ -130,30 +133,61 @@ func (s *shared) leave(q *queued) bool {
 	return false
 }
 
-// free finds a connection with a place. s.mu is held.
-func (s *shared) free() *sharedConn {
+// free finds a connection with a place. One on which the application takes no
+// DATA now, because some of its handlers leave their bodies unread, is no place
+// for another body while a further connection can be opened, but with shutToo set.
+// s.mu is held.
+func (s *shared) free(body, shutToo bool) *sharedConn {
+	var shut *sharedConn
 	for _, c := range s.open {
-		if c.held < c.Room() && c.Usable() {
+		switch {
+		case c.held >= c.Room() || !c.Usable():
+		case body && c.Shut():
+			shut = c
+		default:
 			return c
 		}
 	}
-	return nil
+	if shut != nil && s.standing() < s.http.MaxShared && !shutToo {
+		return nil
+	}
+	return shut
 }
 
-// serve gives places to those who wait. s.mu is held.
+// serve gives places to those who wait, and opens another connection where some
+// are left. s.mu is held.
 func (s *shared) serve() {
-	for len(s.queue) > 0 {
-		c := s.free()
+	s.hand(false)
+	if len(s.queue) > 0 {
+		s.dial()
+	}
+}
+
+// hand gives the places that there are. ShutToo is as in free. s.mu is held.
+func (s *shared) hand(shutToo bool) {
+	left := s.queue[:0]
+	noBodies := false
+	for i, q := range s.queue {
+		var c *sharedConn
+		if !q.body || !noBodies {
+			c = s.free(q.body, shutToo)
+		}
+		if c == nil && !q.body {
+			left = append(left, s.queue[i:]...) // there is no place at all
+			break
+		}
 		if c == nil {
-			s.dial()
-			return
+			noBodies = true
+			left = append(left, q)
+			continue
 		}
 		c.held++
-		s.queue[0].got <- place{conn: c} // has room
-		s.queue[0] = nil
-		s.queue = s.queue[1:]
+		q.got <- place{conn: c} // has room
 	}
-	s.queue = nil
+	clear(s.queue[len(left):])
+	if s.queue = left; len(left) == 0 {
+		s.queue = nil
+	}
 }
 
 // give gives a place back.
@@ -261,7 +295,9 @@ func (s *shared) failed(err error) {
 	s.dialing = false
 	if len(s.open) == 0 {
 		s.turnAway(err)
+		return
 	}
+	s.hand(true)
 }
 
 // turnAway fails those who wait. s.mu is held.

@@ -81,7 +81,7 @@ func NewHTTP(cfg HTTPConfig) *HTTP {
 // 204 and 304, behind a length of 0), a moment after the head.
 func (p *HTTP) Get(ctx context.Context, r *flow.Request, fresh bool) (flow.Exchange, error) {
 	if r.Version == flow.HTTP20 {
-		return p.shared.get(ctx)
+		return p.shared.get(ctx, r.Length != 0)
 	}
 	look := r.Length != 0 || !http1.VerbOf(r.Method).Idempotent()
 	for !fresh {

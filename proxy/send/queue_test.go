@@ -37,7 +37,7 @@ func TestQueue(t *testing.T) {
 		var waiting sync.WaitGroup
 		for i := range waited {
 			waiting.Go(func() {
-				_, err := p.shared.get(t.Context())
+				_, err := p.shared.get(t.Context(), false)
 				if err == nil {
 					t.Error("a place on no connection")
 				}
@@ -45,7 +45,7 @@ func TestQueue(t *testing.T) {
 			})
 		}
 		synctest.Wait()
-		_, err := p.shared.get(t.Context())
+		_, err := p.shared.get(t.Context(), false)
 		var why *flow.Error
 		if !errors.As(err, &why) || why.Reason != flow.Overloaded {
 			t.Errorf("the third request: %v, want %v", err, flow.Overloaded)
