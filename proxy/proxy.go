@@ -88,6 +88,9 @@ type Config struct {
 	// and the requests that wait for one. Defaults send.DefaultShared and
 	// send.DefaultQueued.
 	AppConns, AppQueue int
+	// IdleConns bounds the connections of HTTP/1 to all applications that are
+	// kept without a request. 0 means no bound.
+	IdleConns int
 	// WideBuffers bounds what connections have beyond their small buffers, in
 	// bytes. 0 means no bound.
 	WideBuffers int64
@@ -105,6 +108,7 @@ type Proxy struct {
 	inbound  *inbound
 	outbound *outbound
 	peers    *send.Peers
+	idle     *send.Idle // nil: without a bound
 
 	listeners []*accept.Listener
 }
@@ -131,6 +135,9 @@ func New(cfg Config) (*Proxy, error) {
 	}
 	cfg.Link.Settings = link.Capabilities{Version: link.Version, Software: cfg.Software}.Settings()
 	p := &Proxy{cfg: cfg}
+	if cfg.IdleConns > 0 {
+		p.idle = &send.Idle{Max: cfg.IdleConns}
+	}
 	p.core = &core{
 		log: cfg.Log, buffers: &flow.Buffers{Wide: cfg.WideBuffers}, metrics: cfg.Metrics, access: cfg.Access,
 		limits: cfg.Limits, http2: forApplications(cfg.Link), grace: cfg.Grace, own: newOwn(), started: time.Now(), ports: ownPorts(cfg),
@@ -144,7 +151,7 @@ func New(cfg Config) (*Proxy, error) {
 	p.peers = send.NewPeers(send.PeersConfig{
 		Dial: dialPeer, Link: cfg.Link, Buffers: p.core.buffers, Log: p.core.log,
 		HTTP: send.HTTPConfig{
-			Limits: cfg.Limits, HTTP2: p.core.http2, MaxShared: cfg.AppConns, MaxQueued: cfg.AppQueue,
+			Limits: cfg.Limits, Idle: p.idle, HTTP2: p.core.http2, MaxShared: cfg.AppConns, MaxQueued: cfg.AppQueue,
 		},
 		Handshake: func(ctx context.Context, c net.Conn, e mesh.Endpoint) (net.Conn, time.Time, error) {
 			t, peer, err := identify.Dialled(ctx, cfg.Identity, sessions, socket.NewGather(c), e)
@@ -204,7 +211,7 @@ func (p *Proxy) buildInbound() {
 func (p *Proxy) appPool(port mesh.Port) *send.HTTP {
 	return send.NewHTTP(send.HTTPConfig{
 		App: true, Limits: p.cfg.Limits, Buffers: p.core.buffers, HTTP2: p.core.http2, Go: p.peers.Go,
-		MaxShared: p.cfg.AppConns, MaxQueued: p.cfg.AppQueue,
+		MaxShared: p.cfg.AppConns, MaxQueued: p.cfg.AppQueue, Idle: p.idle,
 		Dial: func(ctx context.Context) (net.Conn, error) { return dialApp(ctx, port.Target) },
 	})
 }

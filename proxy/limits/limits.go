@@ -19,6 +19,7 @@ type Limits struct {
 
 	// Computed from Memory unless they are set.
 	Connections  int // of each side: towards the workload, and of its clients
+	IdleConns    int // of HTTP/1 to all applications, without a request
 	Handshakes   int // of links, under way
 	Streams      int // of all links, being served
 	PeerStreams  int // of one peer's links, being served
@@ -79,6 +80,7 @@ func For(memory int64, set map[string]int) (Limits, error) {
 	l := OfMemory(memory)
 	l.From = from
 	l.Connections = min(l.Connections, openFiles()/8)
+	l.IdleConns = min(l.IdleConns, l.Connections)
 	for name, n := range set {
 		if err := l.set(name, n); err != nil {
 			return l, err
@@ -104,6 +106,7 @@ func (l *Limits) fromMemory() {
 	l.Heap = l.Memory * 4 / 5
 	part := int(min((l.Heap-baseMemory)/8, mostPart)) &^ (4<<10 - 1)
 	l.Connections = 3 * part / 2 / connCost // two sides
+	l.IdleConns = l.Connections
 	l.Handshakes = min(max(part/handshakeCost, 16), 512)
 	l.Streams = 2 * part / streamCost
 	l.PeerStreams = l.Streams / 2

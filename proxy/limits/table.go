@@ -229,6 +229,11 @@ func applications() []Row {
 			Past: "another instance is tried, then the request fails", Code: flow.ConnectTimeout.String(),
 		},
 		{
+			Name: "idle-connections", What: "connections of HTTP/1 to all applications that are kept without a request", Who: asker, Computed: true,
+			Past: "those that have waited the longest are closed", Code: "–", Least: 1, Most: many,
+			field: func(l *Limits) *int { return &l.IdleConns },
+		},
+		{
 			What: "connections of HTTP/1 to one application that are kept without a request", Who: asker, Number: send.MaxIdleConns,
 			Past: "the one that came free is closed", Code: "–",
 		},

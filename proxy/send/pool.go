@@ -38,6 +38,8 @@ type HTTPConfig struct {
 	App     bool
 	Limits  http1.Limits
 	Buffers *flow.Buffers
+	// Idle bounds what all pools keep together.
+	Idle *Idle
 	// HTTP2 is how connections of HTTP/2 behave.
 	HTTP2 mux.Config
 	// MaxShared bounds these connections, and MaxQueued the requests that wait
@@ -55,9 +57,10 @@ type HTTP struct {
 	HTTPConfig
 	shared shared
 
-	mu   sync.Mutex
-	idle []*httpConn // guarded by mu; the last one was used last
-	shut bool        // guarded by mu
+	mu     sync.Mutex
+	idle   []*httpConn // guarded by mu; the last one was used last
+	listed bool        // guarded by mu; Idle knows of it
+	shut   bool        // guarded by mu
 }
 
 // NewHTTP makes an empty pool.
@@ -140,6 +143,7 @@ func (p *HTTP) pop() *httpConn {
 	h := p.idle[n-1]
 	p.idle[n-1] = nil
 	p.idle = p.idle[:n-1]
+	p.Idle.add(-1)
 	return h
 }
 
@@ -159,12 +163,17 @@ func (p *HTTP) put(h *httpConn) {
 			h.idleUntil = until
 		}
 		p.idle = append(p.idle, h)
+		p.Idle.add(1)
 	}
+	isNew := keep && !p.listed
+	p.listed = p.listed || keep
 	p.mu.Unlock()
-	if !keep {
-		_ = h.conn.Close()
-		h.conn.Free()
+	if keep {
+		p.Idle.kept(p, isNew)
+		return
 	}
+	_ = h.conn.Close()
+	h.conn.Free()
 }
 
 // Adopt keeps a connection that was opened for something else and on which
@@ -196,6 +205,7 @@ func (p *HTTP) popUnused() *httpConn {
 	for i := len(p.idle) - 1; i >= 0; i-- {
 		if h := p.idle[i]; h.adopted {
 			p.idle = append(p.idle[:i], p.idle[i+1:]...)
+			p.Idle.add(-1)
 			return h
 		}
 	}
@@ -218,10 +228,11 @@ func (p *HTTP) Trim(now time.Time) {
 	}
 	clear(p.idle[len(keep):])
 	p.idle = keep
+	p.Idle.add(-len(old))
 	p.mu.Unlock()
-	for _, h := range old {
-		_ = h.conn.Close()
-		h.conn.Free()
+	closeAll(old)
+	if len(keep) == 0 {
+		p.Idle.forget(p)
 	}
 	p.shared.trim()
 }
@@ -237,12 +248,11 @@ func (p *HTTP) Close() {
 	p.mu.Lock()
 	idle := p.idle
 	p.idle, p.shut = nil, true
+	p.Idle.add(-len(idle))
 	p.mu.Unlock()
 	p.shared.close()
-	for _, h := range idle {
-		_ = h.conn.Close()
-		h.conn.Free()
-	}
+	closeAll(idle)
+	p.Idle.forget(p)
 }
 
 // usable says whether an idle connection can carry another request: its

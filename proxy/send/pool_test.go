@@ -45,6 +45,40 @@ func TestIdleConnections(t *testing.T) {
 	})
 }
 
+// TestIdleTotal has many pools keep connections: those that have waited the
+// longest make room for newer ones, whatever pool they are of.
+func TestIdleTotal(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const most = 256
+		idle, open := &Idle{Max: most}, 0
+		pools := make([]*HTTP, 20)
+		for i := range pools {
+			time.Sleep(time.Millisecond)
+			pools[i] = NewHTTP(HTTPConfig{Buffers: &flow.Buffers{}, Idle: idle})
+			for range 64 {
+				c, _ := net.Pipe()
+				open++
+				pools[i].Adopt(flow.NewConn(&counted{c, &open}, pools[i].Buffers))
+			}
+			if open > most {
+				t.Fatalf("%d connections are open, want %d at most", open, most)
+			}
+		}
+		if n := len(pools[19].idle); n != 64 || open < most-shedAtOnce {
+			t.Errorf("%d of the newest pool are open, %d in all", n, open)
+		}
+		for _, p := range pools {
+			for p.pop() != nil {
+				open--
+			}
+			p.Trim(time.Now())
+		}
+		if open != 0 || idle.n.Load() != 0 || len(idle.pools) != 0 {
+			t.Errorf("%d are open, %d counted, %d pools known", open, idle.n.Load(), len(idle.pools))
+		}
+	})
+}
+
 // counted counts down when it is closed.
 type counted struct {
 	net.Conn

@@ -85,8 +85,9 @@ func (s *Sidecar) buildProxy() (err error) {
 		MaxConns: l.Connections, MaxHandshakes: l.Handshakes, MaxDestinations: l.Destinations,
 		AppConns: l.AppConns, AppQueue: l.AppQueue,
 		PeerLinks: l.PeerLinks, PeerStreams: l.PeerStreams, WideBuffers: int64(l.WideBuffers),
-		Watch:   func(t mesh.Target) { s.sub.Watch(t) },
-		Unwatch: func(t mesh.Target) { s.sub.Unwatch(t) },
+		IdleConns: l.IdleConns,
+		Watch:     func(t mesh.Target) { s.sub.Watch(t) },
+		Unwatch:   func(t mesh.Target) { s.sub.Unwatch(t) },
 	})
 	return err
 }
