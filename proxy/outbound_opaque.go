@@ -232,12 +232,12 @@ func (o *outbound) failed(c *flow.Conn, err error) {
 // travels on an opaque stream; the other side finds out what it is. CONNECT to
 // this proxy begins detection anew inside.
 func (x *outboundHTTP) tunnel(ctx context.Context) {
+	x.caller.Spoil() // whatever comes back, this is the connection's last request
 	if x.request.Form == flow.FormAuthority && x.fixed == nil {
 		x.connectMethod(ctx)
 		return
 	}
 	start := time.Now()
-	x.caller.Spoil() // whatever comes back, this is the connection's last request
 	r, err := x.route(ctx)
 	if err != nil {
 		x.end(x.fail(flow.AsError(err, flow.UnknownDestination), nil))
@@ -268,18 +268,18 @@ func (x *outboundHTTP) tunnel(ctx context.Context) {
 func (x *outboundHTTP) connectMethod(ctx context.Context) {
 	t, err := targetOf(x.request.Authority)
 	if err != nil {
-		x.fail(flow.AsError(err, flow.BadRequest), nil)
+		x.end(x.fail(flow.AsError(err, flow.BadRequest), nil))
 		return
 	}
 	d, err := x.destinations.acquire(t)
 	if err != nil {
-		x.fail(flow.AsError(err, flow.Overloaded), nil)
+		x.end(x.fail(flow.AsError(err, flow.Overloaded), nil))
 		return
 	}
 	defer x.destinations.release(d)
 	r, err := x.resolve(ctx, d)
 	if err != nil {
-		x.fail(flow.AsError(err, flow.UnknownDestination), nil)
+		x.end(x.fail(flow.AsError(err, flow.UnknownDestination), nil))
 		return
 	}
 	ok := flow.Response{Status: 200, Reason: "Connection established", Version: flow.HTTP11}

@@ -73,6 +73,16 @@ func (x *outboundStream) connectMethod(ctx context.Context) {
 		x.fail(flow.AsError(err, flow.BadRequest), nil)
 		return
 	}
+	d, err := x.destinations.acquire(t)
+	if err != nil {
+		x.fail(flow.AsError(err, flow.Overloaded), nil)
+		return
+	}
+	defer x.destinations.release(d)
+	if _, err := x.resolve(ctx, d); err != nil {
+		x.fail(flow.AsError(err, flow.UnknownDestination), nil)
+		return
+	}
 	ok := flow.Response{Status: 200, Version: flow.HTTP20}
 	if x.caller.Respond(&ok, false) != nil {
 		return

@@ -1,6 +1,7 @@
 package proxy_test
 
 import (
+	"bufio"
 	"bytes"
 	"crypto/rand"
 	"crypto/sha256"
@@ -86,6 +87,29 @@ func TestUnknownName(t *testing.T) {
 	defer resp.Body.Close()
 	if resp.StatusCode != 502 || resp.Header.Get("leno-reason") != "unknown-destination" {
 		t.Errorf("status %d reason %q", resp.StatusCode, resp.Header.Get("leno-reason"))
+	}
+}
+
+// TestConnectUnknown tells who asks a forward proxy for a tunnel to nowhere why
+// there is none, over either version.
+func TestConnectUnknown(t *testing.T) {
+	p := proxytest.New(t, proxytest.Config{Apps: []netip.AddrPort{newTCPApp(t).addr}})
+	for _, name := range []string{"nobody:80", "nobody:0"} {
+		want := map[string]string{"nobody:80": "502 unknown-destination", "nobody:0": "400 bad-request"}[name]
+		c := dial(t, p.Outbound)
+		_ = c.SetDeadline(time.Now().Add(patience))
+		fmt.Fprintf(c, "CONNECT %s HTTP/1.1\r\nHost: %s\r\n\r\n", name, name)
+		resp, err := http.ReadResponse(bufio.NewReader(c), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = io.Copy(io.Discard, resp.Body)
+		if got := fmt.Sprint(resp.StatusCode, " ", resp.Header.Get("leno-reason")); got != want || err != nil || !resp.Close {
+			t.Errorf("%s: %s, close %v, %v, want %s", name, got, resp.Close, err, want)
+		}
+		f := newFrames(t, dial(t, p.Outbound), false)
+		f.head(1, false, ":method", "CONNECT", ":authority", name)
+		f.expect("head 1 false " + want[:3])
 	}
 }
 
