@@ -154,6 +154,7 @@ func New(cfg Config) (*Proxy, error) {
 			Limits: cfg.Limits, Idle: p.idle, HTTP2: p.core.http2, MaxShared: cfg.AppConns, MaxQueued: cfg.AppQueue,
 		},
 		Handshake: func(ctx context.Context, c net.Conn, e mesh.Endpoint) (net.Conn, time.Time, error) {
+			tuneLink(c)
 			t, peer, err := identify.Dialled(ctx, cfg.Identity, sessions, socket.NewGather(c), e)
 			return t, peer.Until, err
 		},
@@ -200,9 +201,7 @@ func (p *Proxy) buildInbound() {
 		handshakes: flow.Seats{Max: p.cfg.MaxHandshakes},
 		links:      linkSet{shares: shares{mostLinks: p.cfg.PeerLinks, mostStreams: p.cfg.PeerStreams}},
 		identify: func(ctx context.Context, c net.Conn) (net.Conn, identify.Peer, error) {
-			if t, ok := socket.TCP(c); ok {
-				_ = link.Tune(t)
-			}
+			tuneLink(c)
 			return identify.Accepted(ctx, config, p.cfg.Identity, socket.NewGather(c))
 		},
 	}
@@ -227,10 +226,15 @@ func dialPeer(ctx context.Context, to netip.AddrPort) (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
+	return socket.New(c), nil
+}
+
+// tuneLink sets what only links may have on their TCP connections. The other end
+// of a plain one may take its time to read, and is not to be cut off for that.
+func tuneLink(c net.Conn) {
 	if t, ok := socket.TCP(c); ok {
 		_ = link.Tune(t)
 	}
-	return socket.New(c), nil
 }
 
 func ownPorts(cfg Config) map[uint16]bool {
