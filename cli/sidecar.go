@@ -72,6 +72,7 @@ func (s *sidecar) spec(program string) child.Spec {
 	args := []string{
 		"run", "--join-file", s.joinFile(), "--state-dir", filepath.Join(s.Dir, "state"), "--name", s.Name,
 		"--listen-address", s.Addr.String(), "--outbound-listen", s.outbound(), "--drain-timeout", "2s",
+		"--log-limits=false", // it writes to somebody's terminal
 	}
 	if os.Getuid() == 0 {
 		args = append(args, "--run-as", "0") // the application's user, as everywhere here

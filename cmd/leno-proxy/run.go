@@ -32,7 +32,7 @@ type runFlags struct {
 	outbound, services, upstreams, limits                 list
 	inboundPort, adminPort, conns, cores, uid             int
 	memory                                                int64
-	redirected, kubernetes                                bool
+	redirected, kubernetes, logLimits                     bool
 	drain, lifetime                                       time.Duration
 }
 
@@ -82,6 +82,7 @@ func (f *runFlags) parse(args []string) error {
 	fs.Int64Var(&f.memory, "memory-limit", 0, "bytes (default the control group's limit, 256 MiB at most)")
 	fs.DurationVar(&f.lifetime, "certificate-lifetime", 0, "ask for certificates that live so long (default, and at most, what the control plane has)")
 	fs.DurationVar(&f.drain, "drain-timeout", 30*time.Second, "how long to wait for requests under way on SIGTERM")
+	fs.BoolVar(&f.logLimits, "log-limits", true, "log one line at start, whatever the level, with the memory limit and the numbers computed from it")
 	fs.StringVar(&f.level, "log-level", sidecar.LogLevelDefault, "debug, info, warn or error")
 	if err := fs.Parse(args); err != nil {
 		return err
@@ -101,6 +102,7 @@ func (f *runFlags) config() (cfg sidecar.Config, err error) {
 	cfg = sidecar.Config{
 		StateDir: f.state, Name: f.name, Zone: f.zone, Redirected: f.redirected, RunAs: f.uid,
 		Limits: map[string]int{}, MemoryLimit: f.memory, DrainTimeout: f.drain, CertificateLifetime: f.lifetime, LogLevel: f.level, Version: version,
+		QuietStart: !f.logLimits,
 	}
 	if err := f.numbers(&cfg); err != nil {
 		return cfg, err

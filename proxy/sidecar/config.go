@@ -50,6 +50,7 @@ type Config struct {
 	RunAs                  int           // user to become when started as root; 0: stay
 	Version                string
 	LogLevel               string
+	QuietStart             bool // the line that tells the limits is left out
 	AccessLog              bool
 }
 

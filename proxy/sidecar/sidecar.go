@@ -65,10 +65,23 @@ func New(cfg Config, logTo io.Writer) (*Sidecar, error) {
 			return nil, err
 		}
 	}
-	l := &s.limits
-	s.log.Info("limits", "memory", l.Memory, "from", l.From, "heap", l.Heap, "connections", l.Connections,
-		"handshakes", l.Handshakes, "streams", l.Streams, "link-buffers", l.LinkBuffers, "wide-buffers", l.WideBuffers)
+	if !cfg.QuietStart {
+		logLimits(logTo, &s.limits)
+	}
 	return s, nil
+}
+
+// logLimits writes one line with the memory limit and every cap that follows
+// from it, whatever the level of the log is: who looks for the reason of
+// refusals later must find them.
+func logLimits(to io.Writer, l *limits.Limits) {
+	args := []any{"memory", l.Memory, "from", l.From, "heap", l.Heap}
+	for _, row := range limits.Table() {
+		if row.Computed {
+			args = append(args, row.Name, l.Value(row))
+		}
+	}
+	slog.New(slog.NewTextHandler(to, nil)).Info("limits", args...)
 }
 
 func stageOf(code string) string { return flow.ParseReason(code).Row().Stage.String() }
