@@ -58,6 +58,7 @@ func (i *inbound) connection(ctx context.Context, c *flow.Conn, redirectedTo net
 	l := mux.NewServer(secured, cfg, func(st *mux.Stream) { i.stream(ctx, from, st) })
 	i.links.add(l, peer)
 	defer i.links.remove(l)
+	c.Seat.Links(l)
 	if err := l.Run(ctx); err != nil {
 		i.log.Debug("link ended", "peer", peer.Identity, "error", err)
 	}

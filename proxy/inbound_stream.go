@@ -234,6 +234,7 @@ func (i *inbound) join(from *caller, port *ownPort, up flow.ConnDuplex, client, 
 	}
 	stay.enforce(i.own.current.Load()) // a snapshot may have come since the decision
 	openTCP(t, up.Conn)
+	up.Seat.Opaque()
 	var n flow.Counts
 	err := flow.Pipe(client, app, i.buffers, &n)
 	closeTCP(t, &n, err)

@@ -3,11 +3,13 @@ package proxy_test
 import (
 	"bufio"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"net/netip"
+	"syscall"
 	"testing"
 	"time"
 
@@ -93,15 +95,83 @@ func TestHandshakesGiveWay(t *testing.T) {
 	}
 }
 
+// peerTLS is what a workload of the mesh opens links with.
+func peerTLS(t *testing.T, p *proxytest.Pair, name string) *tls.Config {
+	t.Helper()
+	id := mesh.NewIdentity(proxytest.TrustDomain, "shop", name)
+	key := identitytest.Key(t)
+	chain := p.CA.Chain(t, p.CA.Template(t, id, mesh.WorkloadID(name)), &key.PublicKey)
+	return &tls.Config{
+		InsecureSkipVerify: true, NextProtos: []string{link.ALPN}, MinVersion: tls.VersionTLS13,
+		Certificates: []tls.Certificate{{Certificate: chain, PrivateKey: key}},
+	}
+}
+
+// TestIdleLinksGiveWay has links without streams let go of their seats: both ends
+// of each are told that it ends, and whoever comes is served.
+func TestIdleLinksGiveWay(t *testing.T) {
+	p := limited(t, appAt(t, echo), func(c *proxy.Config) { c.MaxConns = 2 })
+	cfg := peerTLS(t, p, "holder")
+	first := tls.Client(dial(t, p.Server.Endpoint.Proxy), cfg)
+	second := tls.Client(dial(t, p.Server.Endpoint.Proxy), cfg)
+	_ = first.SetDeadline(time.Now().Add(patience))
+	_ = second.SetDeadline(time.Now().Add(patience))
+	for _, c := range []net.Conn{first, second} {
+		if _, err := c.Read(make([]byte, 1)); err != nil { // the first byte of its SETTINGS
+			t.Fatal(err)
+		}
+	}
+	got := askOnce(t, p.Upstream) // refused until they have been idle for long enough
+	for end := time.Now().Add(patience); got != "200 " && time.Now().Before(end); {
+		got = askOnce(t, p.Upstream)
+	}
+	if got != "200 " {
+		t.Errorf("another workload: %s", got)
+	}
+	reached(t, p.Server.Metrics, "leno_shed_total", 1, `direction="inbound"`)
+	if got := p.Server.Proxy.Spent().Inbound; got > 2 {
+		t.Errorf("%d seats", got)
+	}
+}
+
+// TestOpaqueGivesWay has an opaque connection on which nothing moves give its
+// seat to one that wants something.
+func TestOpaqueGivesWay(t *testing.T) {
+	app := newTCPApp(t)
+	p := limited(t, app.addr, func(c *proxy.Config) { c.MaxConns, c.OpaqueQuiet = 1, time.Millisecond })
+	held := dial(t, p.Upstream)
+	fmt.Fprint(held, "\x00")
+	expect(t, app.conn(t, 0), "\x00")
+	ended := make(chan error, 1)
+	go func() {
+		_, err := held.Read(make([]byte, 1))
+		ended <- err
+	}()
+	for end := time.Now().Add(patience); ; {
+		c := dial(t, p.Upstream) // refused until the other one has been quiet for long enough
+		fmt.Fprint(c, "\x01")
+		select {
+		case err := <-ended:
+			if !errors.Is(err, syscall.ECONNRESET) {
+				t.Errorf("it ended with %v, want a reset", err)
+			}
+			expect(t, app.conn(t, 1), "\x01")
+			return
+		default:
+		}
+		if time.Now().After(end) {
+			t.Fatal("it keeps its seat")
+		}
+		_ = c.SetReadDeadline(time.Now().Add(50 * time.Millisecond))
+		_, _ = c.Read(make([]byte, 1))
+		_ = c.Close()
+	}
+}
+
 // TestPeerLinks has a workload hold no more links than it may.
 func TestPeerLinks(t *testing.T) {
 	p := limited(t, appAt(t, echo), func(c *proxy.Config) { c.PeerLinks = 2 })
-	id := mesh.NewIdentity(proxytest.TrustDomain, "shop", "greedy")
-	key := identitytest.Key(t)
-	cfg := &tls.Config{
-		InsecureSkipVerify: true, NextProtos: []string{link.ALPN}, MinVersion: tls.VersionTLS13,
-		Certificates: []tls.Certificate{{Certificate: p.CA.Chain(t, p.CA.Template(t, id, "greedy"), &key.PublicKey), PrivateKey: key}},
-	}
+	cfg := peerTLS(t, p, "greedy")
 	open := func() net.Conn {
 		c := tls.Client(dial(t, p.Server.Endpoint.Proxy), cfg)
 		_ = c.SetDeadline(time.Now().Add(patience))

@@ -76,6 +76,9 @@ type Config struct {
 	// MaxConns bounds the connections of each side: links and what is
 	// redirected to the workload, and its clients. Default 16384.
 	MaxConns int
+	// OpaqueQuiet is how long no byte may have moved on an opaque connection that
+	// gives way to a new one. Default flow.DefaultLately.
+	OpaqueQuiet time.Duration
 	// MaxHandshakes bounds the handshakes of links under way. Default 512.
 	MaxHandshakes int
 	// MaxDestinations bounds what clients can make the proxy ask the control
@@ -147,6 +150,7 @@ func New(cfg Config) (*Proxy, error) {
 		p.core.listens[a.Addr()] = true
 	}
 	p.core.inSeats.Max, p.core.outSeats.Max, p.core.waiting.Max = cfg.MaxConns, cfg.MaxConns, maxTold
+	p.core.inSeats.Lately, p.core.outSeats.Lately = cfg.OpaqueQuiet, cfg.OpaqueQuiet
 	sessions := tls.NewLRUClientSessionCache(1024)
 	p.peers = send.NewPeers(send.PeersConfig{
 		Dial: dialPeer, Link: cfg.Link, Buffers: p.core.buffers, Log: p.core.log,

@@ -36,7 +36,7 @@ func (c *core) seated(ctx context.Context, raw net.Conn, seats *flow.Seats, serv
 	defer conn.Close()
 	seat, evicted := seats.Take(raw)
 	if evicted {
-		c.shed(side, "a connection that kept the proxy waiting was ended to make room for a new one")
+		c.shed(side, "a connection gave way to a new one")
 	}
 	if seat == nil {
 		c.shed(side, errNoSeat.Error())

@@ -6,13 +6,15 @@ import (
 	"math/rand/v2"
 	"net"
 	"syscall"
+	"time"
 )
 
 // Sweep ends the connections that were reset by their clients while the proxy
-// waited for somebody else, and so did not read them. It is called now and then.
+// waited for somebody else, and so did not read them, and the links that did not
+// end by themselves in time. It is called now and then.
 func (s *Seats) Sweep() {
-	var dead []*Seat
 	s.mu.Lock()
+	dead := s.overdue(time.Now())
 	for _, seat := range s.all {
 		if seat.working() && !seat.waits() && look(seat.conn) == seesReset {
 			dead = append(dead, seat)

@@ -2,32 +2,48 @@ package flow
 
 import (
 	"net"
+	"net/netip"
+	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
+
+	"github.com/leno-mesh/leno/crowd"
 )
 
 // Seats bounds the connections of one side of a proxy. When all are taken, a
 // new connection gets the seat of one that keeps the proxy waiting: slow heads
 // and bodies, readers that do not read, connections on which nothing was ever
-// said, and at last those that are idle between two requests. What the proxy
-// itself works on, and opaque connections that stand, keep their seats.
+// said, links without streams, those that are idle between two requests, and at
+// last opaque ones on which nothing moves. What the proxy itself works on keeps
+// its seat.
 //
 // It is safe for concurrent use.
 type Seats struct {
 	// Max is how many there are; 0 means no bound.
 	Max int
+	// Lately is how long ago bytes must have moved on an opaque connection for it
+	// to give way while others keep theirs. Default DefaultLately.
+	Lately time.Duration
+
+	silence func(net.Conn) time.Duration // in place of the kernel's word, for tests
 
 	taken atomic.Uint64 // connections seated so far: the clock by which seats age
 
 	mu  sync.Mutex
 	all []*Seat // guarded by mu
+	// parting are links that lost their seats and end by themselves, the one that
+	// began to the longest ago first.
+	parting []*Seat // guarded by mu
 }
 
 // Seat is one connection's place. A nil Seat is one that nobody counts.
 type Seat struct {
 	conn  net.Conn
 	seats *Seats
-	at    int // guarded by seats.mu; index in all, -1 when it was given back
+	owner netip.Prefix // whose connection it is
+	until time.Time    // guarded by seats.mu; when a parting link is cut
+	at    int          // guarded by seats.mu; index in all, -1 when it was given back
 
 	reads   atomic.Int32  // reads that wait for the other end
 	writes  atomic.Int32  // and writes
@@ -38,7 +54,9 @@ type Seat struct {
 	holds   atomic.Bool   // a way to the server was opened for it
 	moved   atomic.Int64  // bytes since the stamp
 	// onEnd wakes up who works for the connection when it is taken away.
-	onEnd atomic.Pointer[func()]
+	onEnd  atomic.Pointer[func()]
+	link   atomic.Pointer[Link] // nil: it is none
+	opaque atomic.Bool          // it stands, and bytes go by unseen
 }
 
 const (
@@ -55,23 +73,26 @@ const (
 	seatTries = 8
 )
 
-// Take gives the connection a seat, and closes the connection that had to give
-// up its own, if that was needed. It gives nil when no seat could be had.
+// Take gives the connection a seat, and ends the connection that had to give up
+// its own, if that was needed. It gives nil when no seat could be had.
 func (s *Seats) Take(c net.Conn) (seat *Seat, evicted bool) {
-	seat = &Seat{conn: c, seats: s}
+	seat = &Seat{conn: c, seats: s, owner: crowd.Network(c.RemoteAddr())}
 	s.mu.Lock()
 	if s.Max > 0 && len(s.all) >= s.Max {
-		victim := s.stalest(false)
-		if victim == nil {
-			victim = s.gone()
-		}
+		victim := s.giver(seat.owner)
 		if victim == nil {
 			s.mu.Unlock()
 			return nil, false
 		}
 		s.remove(victim)
 		evicted = true
-		defer victim.end()
+		if l := victim.link.Load(); l != nil {
+			defer (*l).Drain()
+			victim = s.part(victim)
+		}
+		if victim != nil {
+			defer victim.end()
+		}
 	}
 	seat.stamp.Store(s.taken.Add(1))
 	seat.at = len(s.all)
@@ -123,15 +144,16 @@ func (s *Seats) Len() int {
 func (s *Seats) Close() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for _, seat := range s.all {
+	for _, seat := range slices.Concat(s.all, s.parting) {
 		_ = seat.conn.Close()
 	}
 }
 
 // end closes the connection of a seat that was taken away. One in the middle
-// of a request must not look as if it had ended well.
+// of a request, or with bytes that nobody knows the end of, must not look as if it
+// had ended well.
 func (s *Seat) end() {
-	if t, ok := s.conn.(interface{ SetLinger(sec int) error }); ok && s.working() {
+	if t, ok := s.conn.(interface{ SetLinger(sec int) error }); ok && (s.working() || s.opaque.Load()) {
 		_ = t.SetLinger(0)
 	}
 	_ = s.conn.Close()
@@ -155,6 +177,9 @@ func (s *Seat) Leave() {
 	s.seats.mu.Lock()
 	defer s.seats.mu.Unlock()
 	s.seats.remove(s)
+	if i := slices.Index(s.seats.parting, s); i >= 0 {
+		s.seats.parting = slices.Delete(s.seats.parting, i, i+1)
+	}
 }
 
 // Reads says that from here on the other end is waited for to say something.

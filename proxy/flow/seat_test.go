@@ -14,6 +14,8 @@ type endNoter struct {
 	reset  bool
 }
 
+func (c *endNoter) RemoteAddr() net.Addr { return nil }
+
 func (c *endNoter) Close() error            { c.closed = true; return nil }
 func (c *endNoter) SetLinger(sec int) error { c.reset = sec == 0; return nil }
 

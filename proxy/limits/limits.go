@@ -6,6 +6,7 @@ import (
 	"strings"
 	"syscall"
 
+	"github.com/leno-mesh/leno/proxy/flow"
 	"github.com/leno-mesh/leno/proxy/http1"
 	"github.com/leno-mesh/leno/proxy/mux"
 	"github.com/leno-mesh/leno/proxy/send"
@@ -28,6 +29,7 @@ type Limits struct {
 	Destinations int // that clients made the proxy ask for
 
 	// The same whatever the memory, unless they are set.
+	OpaqueQuiet int // seconds without a byte, of an opaque connection that may give way
 	PeerLinks   int // links of one workload
 	LinkStreams int // streams of one link
 	HeadBytes   int
@@ -121,6 +123,7 @@ func (l *Limits) fixed() {
 	l.Resets, l.Pings, l.Settings, l.IdleFrames = mux.DefaultResets, mux.DefaultPings, mux.DefaultSettings, mux.DefaultIdle
 	l.AppConns, l.AppQueue = send.DefaultShared, send.DefaultQueued
 	l.Series = DefaultSeries
+	l.OpaqueQuiet = seconds(flow.DefaultLately)
 }
 
 // set changes one number.

@@ -69,8 +69,16 @@ func connections() []Row {
 	return []Row{
 		{
 			Name: "connections", What: "connections of each side: towards the workload, and of its clients", Who: anybody, Computed: true,
-			Past: "the connection that has kept the proxy waiting the longest is ended; where none does, the new one is refused",
+			Past: "the connection that has kept the proxy waiting the longest is ended, an idle link, or a quiet opaque one; where there is none, the new one is refused",
 			Code: overloaded, Least: 16, Most: many, field: func(l *Limits) *int { return &l.Connections },
+		},
+		{
+			Name: "opaque-quiet", What: "seconds without a byte after which an opaque connection may give way, when all of them are taken", Who: anybody,
+			Past: "it is ended, if it is the quietest of whoever has the most", Code: overloaded, Least: 1, Most: many,
+			field: func(l *Limits) *int { return &l.OpaqueQuiet },
+		},
+		{
+			What: "seconds that a link which gave way may take to end", Who: peers, Number: seconds(flow.PartTime), Past: "it is cut", Code: overloaded,
 		},
 		{
 			Name: "handshakes", What: "TLS handshakes of links under way", Who: anybody, Computed: true,

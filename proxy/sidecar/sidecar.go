@@ -10,6 +10,7 @@ import (
 	"net/netip"
 	"os"
 	"runtime/debug"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -96,7 +97,8 @@ func (s *Sidecar) buildProxy() (err error) {
 		Identity: s.source, Metrics: s.metrics, Log: s.log,
 		Link: l.Link(), Software: s.cfg.Version, Limits: l.HTTP1(), DrainTimeout: s.cfg.DrainTimeout,
 		MaxConns: l.Connections, MaxHandshakes: l.Handshakes, MaxDestinations: l.Destinations,
-		AppConns: l.AppConns, AppQueue: l.AppQueue,
+		OpaqueQuiet: time.Duration(l.OpaqueQuiet) * time.Second,
+		AppConns:    l.AppConns, AppQueue: l.AppQueue,
 		PeerLinks: l.PeerLinks, PeerStreams: l.PeerStreams, WideBuffers: int64(l.WideBuffers),
 		IdleConns: l.IdleConns,
 		Watch:     func(t mesh.Target) { s.sub.Watch(t) },
