@@ -68,28 +68,33 @@ type destinations struct {
 	clock    func() time.Duration
 	most     int // how many there may be
 
+	// asking is held around what changes which targets are watched, so that the
+	// subscription hears of it in the order in which it happened. It is taken
+	// before mu.
+	asking sync.Mutex
+
 	mu sync.Mutex
 	m  map[mesh.Target]*destination // guarded by mu
 	// place is this workload's.
 	place mesh.Place // guarded by mu
-	// known is what was ever a part of the mesh: it is never called in plain
+	// meshed is what was ever a part of the mesh: it is never called in plain
 	// text, also when the control plane does not know it any more.
-	known map[mesh.Target]bool // guarded by mu
+	meshed map[mesh.Target]bool // guarded by mu
 }
 
-// maxKnown bounds what is remembered of destinations that are gone.
-const maxKnown = 16384
+// maxMeshed bounds what is remembered of destinations that are gone.
+const maxMeshed = 16384
 
 func (s *destinations) remember(t mesh.Target) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if len(s.known) >= maxKnown {
-		for old := range s.known { // any one
-			delete(s.known, old)
+	if len(s.meshed) >= maxMeshed {
+		for old := range s.meshed { // any one
+			delete(s.meshed, old)
 			break
 		}
 	}
-	s.known[t] = true
+	s.meshed[t] = true
 }
 
 var errTooManyDestinations = errors.New("this proxy watches as many destinations as it may")
@@ -97,24 +102,91 @@ var errTooManyDestinations = errors.New("this proxy watches as many destinations
 // acquire gives the destination for a target, asking for it the first time.
 // release must follow.
 func (s *destinations) acquire(t mesh.Target) (*destination, error) {
-	s.mu.Lock()
-	d := s.m[t]
-	fresh := d == nil
-	if fresh {
-		if len(s.m) >= s.most {
-			s.mu.Unlock()
-			return nil, flow.NotHanded(flow.Overloaded, errTooManyDestinations)
-		}
-		d = &destination{target: t, ready: make(chan struct{})}
-		d.meshed.Store(s.known[t])
-		s.m[t] = d
+	if d := s.known(t); d != nil {
+		return d, nil
 	}
-	d.users.Add(1)
-	s.mu.Unlock()
-	if fresh {
-		s.watch(t)
+	s.asking.Lock()
+	defer s.asking.Unlock()
+	if d := s.known(t); d != nil {
+		return d, nil
 	}
+	d, old, ok := s.add(t)
+	if !ok {
+		return nil, flow.NotHanded(flow.Overloaded, errTooManyDestinations)
+	}
+	if old != nil {
+		s.unwatch(old.target)
+	}
+	s.watch(t)
 	return d, nil
+}
+
+// known gives a destination that is there, and counts the user, or nil.
+func (s *destinations) known(t mesh.Target) *destination {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	d := s.m[t]
+	if d != nil {
+		d.users.Add(1)
+	}
+	return d
+}
+
+// add makes a new destination with its first user. Where there are as many as
+// there may be it takes the place of an old one.
+func (s *destinations) add(t mesh.Target) (d, old *destination, ok bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.m) >= s.most {
+		if old = s.spare(); old == nil {
+			return nil, nil, false
+		}
+		delete(s.m, old.target)
+	}
+	d = &destination{target: t, ready: make(chan struct{})}
+	d.meshed.Store(s.meshed[t])
+	d.users.Add(1)
+	s.m[t] = d
+	return d, old, true
+}
+
+// destinationLook bounds the destinations that are compared for a new one.
+const destinationLook = 512
+
+// spare finds the destination that is missed the least, among those that nobody
+// holds: invented names before others, and then the one used last the longest
+// ago. s.mu is held.
+func (s *destinations) spare() (found *destination) {
+	looked := 0
+	for _, d := range s.m {
+		if looked++; looked > destinationLook {
+			break
+		}
+		if d.users.Load() == 0 && (found == nil || d.before(found)) {
+			found = d
+		}
+	}
+	return found
+}
+
+// before says whether d is missed less than another one.
+func (d *destination) before(e *destination) bool {
+	if a, b := d.worth(), e.worth(); a != b {
+		return a < b
+	}
+	return d.used.Load() < e.used.Load()
+}
+
+// worth is higher for destinations of which more is known: nothing, where they
+// are outside, or what they are in the mesh.
+func (d *destination) worth() int {
+	switch r := d.current.Load(); {
+	case r != nil && r.Kind != mesh.DestinationUnknown:
+		return 2
+	case d.plain.Load() != nil:
+		return 1
+	}
+	return 0
 }
 
 func (s *destinations) release(d *destination) {
@@ -229,6 +301,8 @@ func (s *destinations) instance(d *mesh.Destination, e mesh.Endpoint) *instance 
 
 // tend stops watching what nobody called for a while.
 func (s *destinations) tend(now time.Duration) {
+	s.asking.Lock()
+	defer s.asking.Unlock()
 	s.mu.Lock()
 	var old []mesh.Target
 	for t, d := range s.m {

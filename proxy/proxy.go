@@ -175,7 +175,7 @@ func New(cfg Config) (*Proxy, error) {
 func (p *Proxy) buildOutbound() {
 	d := &destinations{
 		peers: p.peers, clock: p.core.clock, watch: p.cfg.Watch, unwatch: p.cfg.Unwatch,
-		m: make(map[mesh.Target]*destination), known: make(map[mesh.Target]bool), most: p.cfg.MaxDestinations,
+		m: make(map[mesh.Target]*destination), meshed: make(map[mesh.Target]bool), most: p.cfg.MaxDestinations,
 	}
 	d.counters = p.outboundCounters
 	p.outbound = &outbound{core: p.core, destinations: d, lookup: systemLookup}

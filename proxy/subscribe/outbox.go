@@ -47,7 +47,15 @@ func (o *outbox) touch(t mesh.Target) {
 	o.dirty[t] = dropped
 }
 
-func (o *outbox) drop(t mesh.Target) { o.dirty[t] = true }
+// drop marks a target that is wanted no more. One that the server was never told
+// leaves nothing behind: there may be any number of these.
+func (o *outbox) drop(t mesh.Target) {
+	if o.told[t] {
+		o.dirty[t] = true
+		return
+	}
+	delete(o.dirty, t)
+}
 
 func (o *outbox) say(d delivery, err error) {
 	v := &gen.Verdict{Kind: d.name.kind, Key: d.name.key, Hash: d.hash, Version: wire.EncodeVersion(d.version)}
