@@ -34,6 +34,9 @@ const (
 	defaultDrain        = 30 * time.Second
 )
 
+// DefaultUnsent is as many bytes as a link lets wait in the kernel.
+const DefaultUnsent = 64 << 10
+
 // Upstream is a local port that leads to one destination, for any protocol.
 type Upstream struct {
 	Listen netip.AddrPort
@@ -94,6 +97,9 @@ type Config struct {
 	// IdleConns bounds the connections of HTTP/1 to all applications that are
 	// kept without a request. 0 means no bound.
 	IdleConns int
+	// MaxUnsent bounds the bytes that wait in the kernel for one connection.
+	// Default DefaultUnsent.
+	MaxUnsent int
 	// WideBuffers bounds what connections have beyond their small buffers, in
 	// bytes. 0 means no bound.
 	WideBuffers int64
@@ -125,6 +131,7 @@ func New(cfg Config) (*Proxy, error) {
 		{&cfg.MaxConns, defaultMaxConns},
 		{&cfg.MaxHandshakes, defaultHandshakes},
 		{&cfg.MaxDestinations, defaultDestinations},
+		{&cfg.MaxUnsent, DefaultUnsent},
 	} {
 		if *d.v == 0 {
 			*d.v = d.otherwise
@@ -269,7 +276,9 @@ func (p *Proxy) listen() error {
 		}
 		seated := func(ctx context.Context, c net.Conn) { p.core.seated(ctx, c, seats, serve) }
 		// What is being refused, or has just lost its seat, comes on top.
-		p.listeners = append(p.listeners, &accept.Listener{Listener: l, Serve: seated, Max: 2*p.cfg.MaxConns + maxTold})
+		p.listeners = append(p.listeners, &accept.Listener{
+			Listener: l, Serve: seated, Max: 2*p.cfg.MaxConns + maxTold, Unsent: p.cfg.MaxUnsent,
+		})
 		return nil
 	}
 	for _, at := range inboundListens(p.cfg) {

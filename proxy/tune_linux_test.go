@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"sync"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -109,5 +110,33 @@ func TestLinksAreTuned(t *testing.T) {
 		if got := option(t, c, unix.TCP_NOTSENT_LOWAT); got != 64<<10 {
 			t.Errorf("%s: a link keeps %d bytes unsent", side, got)
 		}
+	}
+}
+
+// TestUnsentIsBounded has a connection that is accepted keep little in the kernel:
+// for one that does not read it would grow to megabytes.
+func TestUnsentIsBounded(t *testing.T) {
+	for _, tt := range []struct{ set, want int }{{0, DefaultUnsent}, {20 << 10, 20 << 10}} {
+		p := idleProxy(t, Config{Outbound: []netip.AddrPort{unused(t)}, MaxUnsent: tt.set})
+		ctx, stop := context.WithCancel(context.Background())
+		var running sync.WaitGroup
+		for _, l := range p.listeners {
+			got := make(chan int, 1)
+			l.Serve = func(_ context.Context, c net.Conn) {
+				got <- option(t, c, unix.TCP_NOTSENT_LOWAT)
+				_ = c.Close()
+			}
+			running.Go(func() { _ = l.Run(ctx, ctx) })
+			c, err := net.Dial("tcp", l.Listener.Addr().String())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if n := <-got; n != tt.want {
+				t.Errorf("%d bytes may wait for a connection to %s, want %d", n, l.Listener.Addr(), tt.want)
+			}
+			_ = c.Close()
+		}
+		stop()
+		running.Wait()
 	}
 }

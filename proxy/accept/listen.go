@@ -20,6 +20,9 @@ type Listener struct {
 	Serve func(ctx context.Context, c net.Conn)
 	// Max bounds the connections at once; more wait in the kernel's queue.
 	Max int
+	// Unsent bounds the bytes that wait in the kernel for one of them; 0 leaves
+	// it to the kernel.
+	Unsent int
 }
 
 // Run accepts until ctx ends, then waits for the connections. Serve gets ctx
@@ -44,6 +47,7 @@ func (l *Listener) Run(ctx, serving context.Context) error {
 			}
 			return err
 		}
+		_ = unsent(c, l.Unsent) // it may be gone already
 		wg.Add(1)
 		go func() {
 			defer wg.Done()

@@ -27,6 +27,7 @@ type Limits struct {
 	LinkBuffers  int // bytes received on links that nobody took yet
 	WideBuffers  int // bytes of connections' buffers beyond the small ones
 	Destinations int // that clients made the proxy ask for
+	Unsent       int // bytes that wait in the kernel for one connection
 
 	// The same whatever the memory, unless they are set.
 	OpaqueQuiet int // seconds without a byte, of an opaque connection that may give way
@@ -55,6 +56,10 @@ const (
 	streamCost      = 24 << 10
 	handshakeCost   = 64 << 10
 	destinationCost = 4 << 10
+
+	// So much may wait in the kernel for one connection: with less, one that reads
+	// well would be kept waiting.
+	leastUnsent, mostUnsent = 16 << 10, 64 << 10
 
 	// Below littleMemory streams begin with a little window: many that are slow
 	// at once must not use up what links may hold.
@@ -103,7 +108,8 @@ func OfMemory(memory int64) Limits {
 // fromMemory gives each resource its part, so that all of them at once fit:
 // three eighths of what is free are for connections, two for streams, two for
 // what links received, one for wide buffers. The rest of the memory is for the
-// kernel's part and for what the collector has not collected yet.
+// kernel's part and for what the collector has not collected yet; what waits in
+// the kernel for one side's connections fits into it when none of them reads.
 func (l *Limits) fromMemory() {
 	l.Heap = l.Memory * 4 / 5
 	part := int(min((l.Heap-baseMemory)/8, mostPart)) &^ (4<<10 - 1)
@@ -115,6 +121,7 @@ func (l *Limits) fromMemory() {
 	l.LinkBuffers = 2 * part
 	l.WideBuffers = part
 	l.Destinations = min(max(part/destinationCost/2, 64), 4096)
+	l.Unsent = min(max(int(l.Memory-l.Heap)/l.Connections&^(4<<10-1), leastUnsent), mostUnsent)
 }
 
 func (l *Limits) fixed() {

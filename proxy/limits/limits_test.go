@@ -61,6 +61,9 @@ func TestPartsFit(t *testing.T) {
 		if sum > l.Heap || l.Heap >= l.Memory {
 			t.Errorf("at %d MiB: %d bytes in parts, heap %d", memory>>20, sum, l.Heap)
 		}
+		if kernel := int64(l.Connections) * int64(l.Unsent); kernel > l.Memory-l.Heap {
+			t.Errorf("at %d MiB: %d bytes wait in the kernel, and %d are left", memory>>20, kernel, l.Memory-l.Heap)
+		}
 	}
 }
 

@@ -94,6 +94,10 @@ func connections() []Row {
 			Code: overloaded, Least: flow.MaxHead, Most: muchData, field: func(l *Limits) *int { return &l.WideBuffers },
 		},
 		{
+			Name: "unsent-bytes", What: "bytes that wait in the kernel for one connection to take them", Who: anybody, Computed: true,
+			Past: "who sends them waits", Code: "–", Least: 4 << 10, Most: muchData, field: func(l *Limits) *int { return &l.Unsent },
+		},
+		{
 			Name: "destinations", What: "destinations that clients made the proxy ask the control plane for", Who: clients, Computed: true,
 			Past: "one that nobody uses gives way, such as nobody knows first; where all are in use, a request to another one is refused",
 			// Half, so that as many can be asked for before the control plane has

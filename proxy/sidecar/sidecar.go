@@ -99,7 +99,7 @@ func (s *Sidecar) buildProxy() (err error) {
 		MaxConns: l.Connections, MaxHandshakes: l.Handshakes, MaxDestinations: l.Destinations,
 		OpaqueQuiet: time.Duration(l.OpaqueQuiet) * time.Second,
 		AppConns:    l.AppConns, AppQueue: l.AppQueue,
-		PeerLinks: l.PeerLinks, PeerStreams: l.PeerStreams, WideBuffers: int64(l.WideBuffers),
+		PeerLinks: l.PeerLinks, PeerStreams: l.PeerStreams, WideBuffers: int64(l.WideBuffers), MaxUnsent: l.Unsent,
 		IdleConns: l.IdleConns,
 		Watch:     func(t mesh.Target) { s.sub.Watch(t) },
 		Unwatch:   func(t mesh.Target) { s.sub.Unwatch(t) },
