@@ -150,6 +150,7 @@ func (i *inbound) detect(ctx context.Context, c *flow.Conn, from *caller, port *
 	if err != nil {
 		return mesh.Detect, nil, flow.NotHanded(flow.AppRefused, err)
 	}
+	c.Seat.Hold()
 	return i.watch(c, port, app)
 }
 

@@ -82,6 +82,10 @@ type Config struct {
 	// OpaqueQuiet is how long no byte may have moved on an opaque connection that
 	// gives way to a new one. Default flow.DefaultLately.
 	OpaqueQuiet time.Duration
+	// ClientIdle is how long a client's connection may be without a request, and
+	// SlowBody how long the client of one with many requests may say nothing while
+	// all of them wait for it and streams are short. 0 means no bound.
+	ClientIdle, SlowBody time.Duration
 	// MaxHandshakes bounds the handshakes of links under way. Default 512.
 	MaxHandshakes int
 	// MaxDestinations bounds what clients can make the proxy ask the control
@@ -157,7 +161,9 @@ func New(cfg Config) (*Proxy, error) {
 		p.core.listens[a.Addr()] = true
 	}
 	p.core.inSeats.Max, p.core.outSeats.Max, p.core.waiting.Max = cfg.MaxConns, cfg.MaxConns, maxTold
-	p.core.inSeats.Lately, p.core.outSeats.Lately = cfg.OpaqueQuiet, cfg.OpaqueQuiet
+	for _, seats := range []*flow.Seats{&p.core.inSeats, &p.core.outSeats} {
+		seats.Lately, seats.Idle, seats.Slow = cfg.OpaqueQuiet, cfg.ClientIdle, cfg.SlowBody
+	}
 	sessions := tls.NewLRUClientSessionCache(1024)
 	p.peers = send.NewPeers(send.PeersConfig{
 		Dial: dialPeer, Link: cfg.Link, Buffers: p.core.buffers, Log: p.core.log,
@@ -389,8 +395,26 @@ func (p *Proxy) tend(ctx context.Context) error {
 			p.peers.Tend(now)
 			p.trim(now)
 			p.inbound.links.tend(now)
-			p.core.inSeats.Sweep()
-			p.core.outSeats.Sweep()
+			p.sweep()
+		}
+	}
+}
+
+// sweep ends connections that are of no use any more, or hold streams that others
+// need and do not move.
+func (p *Proxy) sweep() {
+	excess := 0
+	if b := p.cfg.Link.Budget; b != nil && b.MaxServed > 0 {
+		excess = b.Served() - b.MaxServed*7/8
+	}
+	for _, side := range []telemetry.Direction{telemetry.Inbound, telemetry.Outbound} {
+		seats := &p.core.inSeats
+		if side == telemetry.Outbound {
+			seats = &p.core.outSeats
+		}
+		if n := seats.Sweep(excess); n > 0 {
+			excess -= n
+			p.core.shed(side, "requests whose bodies did not come were ended, since streams were short")
 		}
 	}
 }

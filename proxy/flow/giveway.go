@@ -6,28 +6,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"syscall"
-	"time"
 )
-
-// Sweep ends the connections that were reset by their clients while the proxy
-// waited for somebody else, and so did not read them, and the links that did not
-// end by themselves in time. It is called now and then.
-func (s *Seats) Sweep() {
-	s.mu.Lock()
-	dead := s.overdue(time.Now())
-	for _, seat := range s.all {
-		if seat.working() && !seat.waits() && look(seat.conn) == seesReset {
-			dead = append(dead, seat)
-		}
-	}
-	for _, seat := range dead {
-		s.remove(seat)
-	}
-	s.mu.Unlock()
-	for _, seat := range dead {
-		seat.end()
-	}
-}
 
 // gone finds a connection whose client has ended its direction and waits for an
 // answer that nobody has yet: mostly it went away. s.mu is held.

@@ -25,6 +25,10 @@ type Seats struct {
 	// Lately is how long ago bytes must have moved on an opaque connection for it
 	// to give way while others keep theirs. Default DefaultLately.
 	Lately time.Duration
+	// Idle is how long a connection may be silent between two requests, and Slow
+	// how long one with many streams that all wait for it, once there are too many
+	// streams. 0 means no bound.
+	Idle, Slow time.Duration
 
 	silence func(net.Conn) time.Duration // in place of the kernel's word, for tests
 
@@ -34,7 +38,8 @@ type Seats struct {
 	all []*Seat // guarded by mu
 	// parting are links that lost their seats and end by themselves, the one that
 	// began to the longest ago first.
-	parting []*Seat // guarded by mu
+	parting  []*Seat   // guarded by mu
+	idleLook time.Time // guarded by mu; when idle ones are looked for again
 }
 
 // Seat is one connection's place. A nil Seat is one that nobody counts.

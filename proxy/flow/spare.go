@@ -1,6 +1,7 @@
 package flow
 
 import (
+	"cmp"
 	"math/rand/v2"
 	"net/netip"
 	"time"
@@ -114,13 +115,7 @@ func (s *Seats) idleLink() *Seat {
 // bytes move on all of them, only whoever would have more than the newcomer
 // afterwards loses one. s.mu is held.
 func (s *Seats) quietest(newcomer netip.Prefix) *Seat {
-	silence, lately := s.silence, s.Lately
-	if silence == nil {
-		silence = silenceOf
-	}
-	if lately == 0 {
-		lately = DefaultLately
-	}
+	lately := cmp.Or(s.Lately, DefaultLately)
 	var quiet, moving []spare
 	peeks := 0
 	s.some(func(seat *Seat) {
@@ -128,7 +123,7 @@ func (s *Seats) quietest(newcomer netip.Prefix) *Seat {
 			return
 		}
 		peeks++
-		if idle := silence(seat.conn); idle >= lately {
+		if idle := s.silent(seat); idle >= lately {
 			quiet = append(quiet, spare{seat, idle})
 		} else {
 			moving = append(moving, spare{seat, idle})
@@ -145,6 +140,14 @@ func (s *Seats) quietest(newcomer netip.Prefix) *Seat {
 		return seat
 	}
 	return nil
+}
+
+// silent is how long no byte has moved on a seat's connection.
+func (s *Seats) silent(seat *Seat) time.Duration {
+	if s.silence != nil {
+		return s.silence(seat.conn)
+	}
+	return silenceOf(seat.conn)
 }
 
 // first gives the one that gives way before all others, or nil.

@@ -145,10 +145,10 @@ func TestPartingLinks(t *testing.T) {
 			}
 		}
 		time.Sleep(PartTime)
-		s.Sweep()
+		s.Sweep(0)
 		expect("at the end of its time", 3, 1)
 		time.Sleep(time.Second)
-		s.Sweep()
+		s.Sweep(0)
 		expect("past it", 3, 2)
 		if s.Len() != partShare || len(s.parting) != 0 {
 			t.Errorf("%d seats, %d part", s.Len(), len(s.parting))

@@ -31,6 +31,8 @@ type Limits struct {
 
 	// The same whatever the memory, unless they are set.
 	OpaqueQuiet int // seconds without a byte, of an opaque connection that may give way
+	ClientIdle  int // seconds without a request
+	SlowBody    int // seconds without a byte of a client whose requests wait for it
 	PeerLinks   int // links of one workload
 	LinkStreams int // streams of one link
 	HeadBytes   int
@@ -130,7 +132,7 @@ func (l *Limits) fixed() {
 	l.Resets, l.Pings, l.Settings, l.IdleFrames = mux.DefaultResets, mux.DefaultPings, mux.DefaultSettings, mux.DefaultIdle
 	l.AppConns, l.AppQueue = send.DefaultShared, send.DefaultQueued
 	l.Series = DefaultSeries
-	l.OpaqueQuiet = seconds(flow.DefaultLately)
+	l.OpaqueQuiet, l.ClientIdle, l.SlowBody = seconds(flow.DefaultLately), seconds(flow.DefaultIdle), seconds(flow.DefaultSlow)
 }
 
 // set changes one number.

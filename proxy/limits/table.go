@@ -78,6 +78,10 @@ func connections() []Row {
 			field: func(l *Limits) *int { return &l.OpaqueQuiet },
 		},
 		{
+			Name: "idle-seconds", What: "seconds for which a client's connection is kept without a request; those of opaque protocols have no limit", Who: anybody,
+			Past: "it is closed", Code: "–", Least: 1, Most: many, field: func(l *Limits) *int { return &l.ClientIdle },
+		},
+		{
 			What: "seconds that a link which gave way may take to end", Who: peers, Number: seconds(flow.PartTime), Past: "it is cut", Code: overloaded,
 		},
 		{
@@ -117,7 +121,7 @@ func connections() []Row {
 }
 
 func heads() []Row {
-	tooLarge := flow.HeaderTooLarge.String()
+	tooLarge, overloaded := flow.HeaderTooLarge.String(), flow.Overloaded.String()
 	return []Row{
 		{
 			Name: "head-bytes", What: "bytes of a head; on links the decoded fields, each with 32 more", Who: everyone,
@@ -142,6 +146,11 @@ func heads() []Row {
 		{
 			What: "seconds for which an application may take nothing of a body that it has answered already", Who: "application",
 			Number: seconds(flow.UntakenTime), Past: "the rest is dropped", Code: "–",
+		},
+		{
+			Name: "body-seconds", What: "seconds for which a client's connection of HTTP/2 may be silent while all of its requests wait for their bodies, or for it to read, when over seven eighths of `streams` are used",
+			Who: clients, Past: "the connection is reset, the one silent the longest first, until there are streams again", Code: overloaded,
+			Least: 1, Most: many, field: func(l *Limits) *int { return &l.SlowBody },
 		},
 		{
 			What: "bytes of the line before a chunk", Who: "client, application", Number: http1.MaxChunkLine,

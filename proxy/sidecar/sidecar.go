@@ -97,8 +97,8 @@ func (s *Sidecar) buildProxy() (err error) {
 		Identity: s.source, Metrics: s.metrics, Log: s.log,
 		Link: l.Link(), Software: s.cfg.Version, Limits: l.HTTP1(), DrainTimeout: s.cfg.DrainTimeout,
 		MaxConns: l.Connections, MaxHandshakes: l.Handshakes, MaxDestinations: l.Destinations,
-		OpaqueQuiet: time.Duration(l.OpaqueQuiet) * time.Second,
-		AppConns:    l.AppConns, AppQueue: l.AppQueue,
+		OpaqueQuiet: inSeconds(l.OpaqueQuiet), ClientIdle: inSeconds(l.ClientIdle), SlowBody: inSeconds(l.SlowBody),
+		AppConns: l.AppConns, AppQueue: l.AppQueue,
 		PeerLinks: l.PeerLinks, PeerStreams: l.PeerStreams, WideBuffers: int64(l.WideBuffers), MaxUnsent: l.Unsent,
 		IdleConns: l.IdleConns,
 		Watch:     func(t mesh.Target) { s.sub.Watch(t) },
@@ -106,6 +106,8 @@ func (s *Sidecar) buildProxy() (err error) {
 	})
 	return err
 }
+
+func inSeconds(n int) time.Duration { return time.Duration(n) * time.Second }
 
 func (s *Sidecar) buildAdmin() (err error) {
 	s.admin, err = admin.New(admin.Config{
