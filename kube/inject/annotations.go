@@ -56,6 +56,7 @@ func Annotations() []Annotation {
 		{"proxy-cpu-limit", "a quantity, `1`", "none", "CPU that the proxy may use at most.", quantity},
 		{"proxy-memory-request", "a quantity, `20Mi`", "`20Mi`", "Memory that the scheduler reserves for the proxy.", quantity},
 		{"proxy-memory-limit", "a quantity of `32Mi` or more", "`128Mi`", "Memory that the proxy may use at most. It computes its caps from it and sheds work before it is reached.", memoryLimit},
+		{"proxy-limits", "`NAME=NUMBER`, separated by commas, `resets=9000,head-fields=200`", "what follows from the memory limit", "Numbers of [limits.md](limits.md) that the proxy has instead of its own.", proxyLimits},
 	}
 }
 
@@ -180,6 +181,17 @@ func quantity(value string) error {
 	q, err := resource.ParseQuantity(value)
 	if err != nil || q.Sign() <= 0 {
 		return fmt.Errorf("is no quantity above zero")
+	}
+	return nil
+}
+
+// proxyLimits are options of the proxy.
+func proxyLimits(value string) error {
+	for part := range strings.SplitSeq(value, ",") {
+		part = strings.TrimSpace(part)
+		if _, _, err := mesh.ParseProxyLimit(part); err != nil {
+			return fmt.Errorf("has %q, which %w", part, err)
+		}
 	}
 	return nil
 }

@@ -54,6 +54,11 @@ func proxyContainer(s Settings, v values) tree {
 	if life := v["certificate-lifetime"]; life != "" {
 		args = append(args, "--certificate-lifetime="+life)
 	}
+	if set := v["proxy-limits"]; set != "" {
+		for part := range strings.SplitSeq(set, ",") {
+			args = append(args, "--limit="+strings.TrimSpace(part))
+		}
+	}
 	security := restricted()
 	maps.Copy(security, tree{
 		"capabilities": tree{"drop": []any{"ALL"}},

@@ -99,6 +99,9 @@ func TestRefused(t *testing.T) {
 		{"proxy-cpu-limit", "0", "is no quantity above zero"},
 		{"proxy-memory-limit", "much", "is no quantity above zero"},
 		{"proxy-memory-limit", "1Mi", "is under 32Mi"},
+		{"proxy-limits", "resets=9000,nothing=1", `has "nothing=1", which is no limit that can be set`},
+		{"proxy-limits", "resets=0", `has "resets=0", which is not between 1 and`},
+		{"proxy-limits", "resets", `has "resets", which is not NAME=NUMBER`},
 		{"proxy-memory-request", "1Gi", `"1Gi" is over the limit, "64Mi"`},
 	} {
 		pod := podOf(t, `{spec: {containers: [{name: a}]}}`)

@@ -2,10 +2,9 @@ package limits
 
 import (
 	"fmt"
-	"strconv"
-	"strings"
 	"syscall"
 
+	"github.com/leno-mesh/leno/mesh"
 	"github.com/leno-mesh/leno/proxy/flow"
 	"github.com/leno-mesh/leno/proxy/http1"
 	"github.com/leno-mesh/leno/proxy/mux"
@@ -152,9 +151,8 @@ func (l *Limits) set(name string, n int) error {
 
 // Parse reads "NAME=NUMBER".
 func Parse(s string) (name string, n int, err error) {
-	name, value, ok := strings.Cut(s, "=")
-	if n, err = strconv.Atoi(value); !ok || err != nil {
-		return "", 0, fmt.Errorf("--limit %q: want NAME=NUMBER; docs/limits.md lists the names", s)
+	if name, n, err = mesh.ParseProxyLimit(s); err != nil {
+		return "", 0, fmt.Errorf("--limit %q %w", s, err)
 	}
 	return name, n, nil
 }

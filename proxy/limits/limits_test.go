@@ -3,7 +3,10 @@ package limits
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
+
+	"github.com/leno-mesh/leno/mesh"
 )
 
 func TestGroupMemory(t *testing.T) {
@@ -77,12 +80,25 @@ func TestSet(t *testing.T) {
 			t.Errorf("%v was taken", bad)
 		}
 	}
-	for _, bad := range []string{"", "resets", "resets=", "resets=x", "=1=2"} {
+	for _, bad := range []string{"", "resets", "resets=", "resets=x", "=1=2", "resets=0", "nothing=1"} {
 		if name, n, err := Parse(bad); err == nil {
 			t.Errorf("%q gives %q %d", bad, name, n)
 		}
 	}
 	if name, n, err := Parse("resets=12"); name != "resets" || n != 12 || err != nil {
 		t.Errorf("%q %d %v", name, n, err)
+	}
+}
+
+// What can be set here and what can be written elsewhere are the same.
+func TestSettable(t *testing.T) {
+	var got []mesh.ProxyLimit
+	for _, row := range Table() {
+		if row.Settable() {
+			got = append(got, mesh.ProxyLimit{Name: row.Name, Least: row.Least, Most: row.Most})
+		}
+	}
+	if want := mesh.ProxyLimits(); !slices.Equal(got, want) {
+		t.Errorf("mesh.ProxyLimits lists\n%v\nand the table\n%v", want, got)
 	}
 }

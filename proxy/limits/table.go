@@ -73,7 +73,7 @@ func connections() []Row {
 			Code: overloaded, Least: 16, Most: many, field: func(l *Limits) *int { return &l.Connections },
 		},
 		{
-			Name: "opaque-quiet", What: "seconds without a byte after which an opaque connection may give way, when all of them are taken", Who: anybody,
+			Name: "quiet-seconds", What: "seconds without a byte after which an opaque connection may give way, when all of them are taken", Who: anybody,
 			Past: "it is ended, if it is the quietest of whoever has the most", Code: overloaded, Least: 1, Most: many,
 			field: func(l *Limits) *int { return &l.OpaqueQuiet },
 		},

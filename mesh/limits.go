@@ -1,0 +1,62 @@
+package mesh
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+)
+
+// ProxyLimit is a number of a proxy's that people may set, with the least and the
+// most that it may be. What it counts is in proxy/limits and docs/limits.md.
+type ProxyLimit struct {
+	Name        string
+	Least, Most int
+}
+
+// ProxyLimits lists them: who writes them down and who obeys them must agree.
+func ProxyLimits() []ProxyLimit {
+	const many, much = 1 << 20, 1 << 30
+	return []ProxyLimit{
+		{"connections", 16, many},
+		{"quiet-seconds", 1, many},
+		{"idle-seconds", 1, many},
+		{"handshakes", 1, many},
+		{"wide-buffers", 64 << 10, much},
+		{"unsent-bytes", 4 << 10, much},
+		{"destinations", 1, 4096},
+		{"head-bytes", 1 << 10, 64 << 10},
+		{"line-bytes", 256, 64 << 10},
+		{"head-fields", 8, 4096},
+		{"body-seconds", 1, many},
+		{"peer-links", 1, many},
+		{"link-streams", 1, many},
+		{"peer-streams", 1, many},
+		{"streams", 1, many},
+		{"link-buffers", 1 << 20, much},
+		{"resets", 1, many},
+		{"pings", 1, many},
+		{"settings", 1, many},
+		{"idle-frames", 1, many},
+		{"app-connections", 1, 1024},
+		{"app-queue", 1, many},
+		{"series", 100, many},
+	}
+}
+
+// ParseProxyLimit reads "NAME=NUMBER". The error follows on what was read.
+func ParseProxyLimit(s string) (name string, n int, err error) {
+	name, value, ok := strings.Cut(s, "=")
+	if n, err = strconv.Atoi(value); !ok || err != nil {
+		return "", 0, fmt.Errorf("is not NAME=NUMBER; docs/limits.md lists the names")
+	}
+	for _, l := range ProxyLimits() {
+		if l.Name != name {
+			continue
+		}
+		if n < l.Least || n > l.Most {
+			return "", 0, fmt.Errorf("is not between %d and %d", l.Least, l.Most)
+		}
+		return name, n, nil
+	}
+	return "", 0, fmt.Errorf("is no limit that can be set; docs/limits.md lists them")
+}
