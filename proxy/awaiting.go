@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"cmp"
 	"context"
 	"sync"
 	"time"
@@ -45,6 +46,9 @@ func outlookOf(set *balance.Set[*instance]) outlook {
 // awaiting is the requests that wait for a destination to get an endpoint.
 // The zero value is ready; it is safe for concurrent use.
 type awaiting struct {
+	most  int           // requests that may wait; 0: MaxAwaiting
+	start time.Duration // how long they wait for what starts; 0: StartWait
+
 	mu     sync.Mutex
 	change chan struct{} // guarded by mu; closed at the next update
 	n      int           // guarded by mu
@@ -77,7 +81,7 @@ func (w *awaiting) wait(ctx context.Context, clock func() time.Duration, look fu
 		return orTry(now, e)
 	}
 	defer w.leave()
-	timer := time.NewTimer(now.patience())
+	timer := time.NewTimer(w.patience(now))
 	defer timer.Stop()
 	for {
 		select {
@@ -92,7 +96,7 @@ func (w *awaiting) wait(ctx context.Context, clock func() time.Duration, look fu
 		if now = look(); now == usable {
 			return nil
 		}
-		timer.Reset(max(begin+now.patience()-clock(), 0))
+		timer.Reset(max(begin+w.patience(now)-clock(), 0))
 	}
 }
 
@@ -106,9 +110,9 @@ func orTry(now outlook, e *flow.Error) *flow.Error {
 }
 
 // patience is for how long a request waits for something better.
-func (o outlook) patience() time.Duration {
-	if o == starting {
-		return StartWait
+func (w *awaiting) patience(now outlook) time.Duration {
+	if now == starting {
+		return cmp.Or(w.start, StartWait)
 	}
 	return endpointWait
 }
@@ -119,7 +123,7 @@ func (w *awaiting) enter(at time.Duration, now outlook) *flow.Error {
 	switch {
 	case now == starting && w.late, now == empty && w.inVain != 0 && at-w.inVain < endpointRest:
 		return flow.NotHanded(flow.NoEndpoints, nil)
-	case w.n >= MaxAwaiting:
+	case w.n >= cmp.Or(w.most, MaxAwaiting):
 		return flow.NotHanded(flow.Overloaded, nil)
 	}
 	w.n++

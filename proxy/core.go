@@ -20,6 +20,7 @@ type core struct {
 	metrics  *telemetry.Registry
 	access   telemetry.AccessLog
 	limits   http1.Limits
+	times    Times
 	grace    time.Duration // see Config.Grace
 	own      *own
 	started  time.Time

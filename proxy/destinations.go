@@ -67,6 +67,10 @@ type destinations struct {
 	unwatch  func(mesh.Target)
 	clock    func() time.Duration
 	most     int // how many there may be
+	// awaiting and startWait are what each of them has as its awaiting.most and
+	// start.
+	awaiting  int
+	startWait time.Duration
 
 	// asking is held around what changes which targets are watched, so that the
 	// subscription hears of it in the order in which it happened. It is taken
@@ -145,6 +149,7 @@ func (s *destinations) add(t mesh.Target) (d, old *destination, ok bool) {
 	}
 	d = &destination{target: t, ready: make(chan struct{})}
 	d.meshed.Store(s.meshed[t])
+	d.waiting.most, d.waiting.start = s.awaiting, s.startWait
 	d.users.Add(1)
 	s.m[t] = d
 	return d, old, true

@@ -338,18 +338,21 @@ func TestGRPCCut(t *testing.T) {
 		s.head(1, false, ":status", "200", "content-type", "application/grpc")
 		must(t, s.WriteData(1, false, []byte("message")))
 		must(t, <-asked)
+		body := make([]byte, len("message"))
+		_, err := io.ReadFull(resp.Body, body) // what is under way goes with the connection
+		must(t, err)
 		if dies {
 			_ = s.conn.Close()
 		} else {
 			s.head(1, true, "grpc-status", "0", "leno-reason", "denied")
 		}
-		body, err := io.ReadAll(resp.Body)
+		rest, err := io.ReadAll(resp.Body)
 		resp.Body.Close()
 		status, reason := "0", ""
 		if dies {
 			status, reason = "14", "app-reset"
 		}
-		if got := resp.Trailer; string(body) != "message" || err != nil || got.Get("Grpc-Status") != status || got.Get("Leno-Reason") != reason {
+		if got := resp.Trailer; string(body) != "message" || len(rest) > 0 || err != nil || got.Get("Grpc-Status") != status || got.Get("Leno-Reason") != reason {
 			t.Errorf("dies %v: %q, %v, %v", dies, body, err, got)
 		}
 		class := map[bool]string{true: "failure", false: "success"}[dies]

@@ -15,9 +15,6 @@ import (
 	"github.com/leno-mesh/leno/telemetry"
 )
 
-// AppConnectTimeout bounds connecting to the workload's application.
-const AppConnectTimeout = 5 * time.Second
-
 // caller is who is at the other end of one link, or nobody known for a plain
 // connection.
 type caller struct {
@@ -172,7 +169,7 @@ func (i *inbound) multiplexed(ctx context.Context, c *flow.Conn, from *caller, p
 // opaque joins the stream with a connection to the application. The answer
 // goes out before any byte of the server.
 func (w *worker) opaque(ctx context.Context, from *caller, port *ownPort, where flow.Where) {
-	cctx, cancel := context.WithTimeout(ctx, AppConnectTimeout)
+	cctx, cancel := context.WithTimeout(ctx, w.inbound.times.AppConnect)
 	w.caller.OnAbort(func(*mux.StreamError) { cancel() })
 	c, err := port.app.Dial(cctx)
 	cancel()
@@ -196,7 +193,7 @@ func (w *worker) opaque(ctx context.Context, from *caller, port *ownPort, where 
 // the peer calls opaque is looked at all the same: HTTP inside is served as
 // HTTP, so that policies hold and nobody fakes what only Leno says.
 func (i *inbound) carry(ctx context.Context, from *caller, port *ownPort, st *flow.StreamConn, app net.Conn) {
-	c := flow.NewConn(st, i.buffers)
+	c := i.client(st)
 	defer c.Free()
 	defer c.Close()
 	up := flow.ConnDuplex{Conn: c}

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"os"
 	"syscall"
 	"testing"
 	"time"
@@ -138,7 +139,7 @@ func TestIdleLinksGiveWay(t *testing.T) {
 // seat to one that wants something.
 func TestOpaqueGivesWay(t *testing.T) {
 	app := newTCPApp(t)
-	p := limited(t, app.addr, func(c *proxy.Config) { c.MaxConns, c.OpaqueQuiet = 1, time.Millisecond })
+	p := limited(t, app.addr, func(c *proxy.Config) { c.MaxConns, c.Times.OpaqueQuiet = 1, time.Millisecond })
 	held := dial(t, p.Upstream)
 	fmt.Fprint(held, "\x00")
 	expect(t, app.conn(t, 0), "\x00")
@@ -249,4 +250,25 @@ func TestGoneClients(t *testing.T) {
 	if got := p.Client.Spent().Clients; got > 2 {
 		t.Errorf("%d connections", got)
 	}
+}
+
+// TestTimesAreSet has a proxy wait for no longer than it was told.
+func TestTimesAreSet(t *testing.T) {
+	p := limited(t, appAt(t, echo), func(c *proxy.Config) {
+		c.Times.Head, c.Times.Handshake = 20*time.Millisecond, 20*time.Millisecond
+	})
+	slow := dial(t, p.Upstream)
+	fmt.Fprint(slow, "GET / HTTP/1.1\r\nHost: app")
+	_ = slow.SetReadDeadline(time.Now().Add(patience))
+	resp, err := http.ReadResponse(bufio.NewReader(slow), nil)
+	if err != nil || resp.StatusCode != 408 || resp.Header.Get("leno-reason") != "slow-request" {
+		t.Errorf("a slow head: %v, %v", resp, err)
+	}
+	half := dial(t, p.Server.Endpoint.Proxy)
+	fmt.Fprint(half, "\x16\x03\x01")
+	_ = half.SetReadDeadline(time.Now().Add(patience))
+	if _, err := io.Copy(io.Discard, half); errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Error("a handshake takes as long as it likes")
+	}
+	reached(t, p.Server.Metrics, "leno_failures_total", 1, `direction="inbound"`)
 }

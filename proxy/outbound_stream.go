@@ -87,7 +87,7 @@ func (x *outboundStream) connectMethod(ctx context.Context) {
 	if x.caller.Respond(&ok, false) != nil {
 		return
 	}
-	c := flow.NewConn(x.stream.Conn(), x.buffers)
+	c := x.client(x.stream.Conn())
 	defer c.Free()
 	defer c.Close()
 	if t == (mesh.Target{}) {

@@ -120,8 +120,8 @@ func (s *ownState) port(n uint16) *ownPort {
 // dialApp connects to the application from the address at which it listens:
 // a database that trusts 127.0.0.1 must not take the mesh for it, unless it
 // listens there.
-func dialApp(ctx context.Context, to netip.AddrPort) (net.Conn, error) {
-	d := net.Dialer{Timeout: AppConnectTimeout, LocalAddr: &net.TCPAddr{IP: to.Addr().AsSlice()}}
+func dialApp(ctx context.Context, to netip.AddrPort, timeout time.Duration) (net.Conn, error) {
+	d := net.Dialer{Timeout: timeout, LocalAddr: &net.TCPAddr{IP: to.Addr().AsSlice()}}
 	c, err := d.DialContext(ctx, "tcp", to.String())
 	if err != nil {
 		return nil, err
@@ -146,7 +146,7 @@ func (p *Proxy) Reach(ctx context.Context, port uint16) error {
 // ReachAt connects to the application where it listens, as requests do, and
 // closes the connection again.
 func ReachAt(ctx context.Context, to netip.AddrPort) error {
-	c, err := dialApp(ctx, to)
+	c, err := dialApp(ctx, to, AppConnectTimeout)
 	if err != nil {
 		return err
 	}

@@ -79,13 +79,6 @@ type Config struct {
 	// MaxConns bounds the connections of each side: links and what is
 	// redirected to the workload, and its clients. Default 16384.
 	MaxConns int
-	// OpaqueQuiet is how long no byte may have moved on an opaque connection that
-	// gives way to a new one. Default flow.DefaultLately.
-	OpaqueQuiet time.Duration
-	// ClientIdle is how long a client's connection may be without a request, and
-	// SlowBody how long the client of one with many requests may say nothing while
-	// all of them wait for it and streams are short. 0 means no bound.
-	ClientIdle, SlowBody time.Duration
 	// MaxHandshakes bounds the handshakes of links under way. Default 512.
 	MaxHandshakes int
 	// MaxDestinations bounds what clients can make the proxy ask the control
@@ -104,6 +97,11 @@ type Config struct {
 	// MaxUnsent bounds the bytes that wait in the kernel for one connection.
 	// Default DefaultUnsent.
 	MaxUnsent int
+	// MaxAwaiting bounds the requests that wait for one destination to get an
+	// endpoint, and MaxStrangers the ports that nothing names with connections
+	// kept. Defaults MaxAwaiting and MaxStrangers.
+	MaxAwaiting, MaxStrangers int
+	Times                     Times
 	// WideBuffers bounds what connections have beyond their small buffers, in
 	// bytes. 0 means no bound.
 	WideBuffers int64
@@ -136,6 +134,8 @@ func New(cfg Config) (*Proxy, error) {
 		{&cfg.MaxHandshakes, defaultHandshakes},
 		{&cfg.MaxDestinations, defaultDestinations},
 		{&cfg.MaxUnsent, DefaultUnsent},
+		{&cfg.MaxAwaiting, MaxAwaiting},
+		{&cfg.MaxStrangers, MaxStrangers},
 	} {
 		if *d.v == 0 {
 			*d.v = d.otherwise
@@ -155,23 +155,27 @@ func New(cfg Config) (*Proxy, error) {
 	p.core = &core{
 		log: cfg.Log, buffers: &flow.Buffers{Wide: cfg.WideBuffers}, metrics: cfg.Metrics, access: cfg.Access,
 		limits: cfg.Limits, http2: forApplications(cfg.Link), grace: cfg.Grace, own: newOwn(), started: time.Now(), ports: ownPorts(cfg),
-		listens: make(map[netip.Addr]bool),
+		listens: make(map[netip.Addr]bool), times: cfg.Times.WithDefaults(),
 	}
 	for _, a := range inboundListens(cfg) {
 		p.core.listens[a.Addr()] = true
 	}
 	p.core.inSeats.Max, p.core.outSeats.Max, p.core.waiting.Max = cfg.MaxConns, cfg.MaxConns, maxTold
 	for _, seats := range []*flow.Seats{&p.core.inSeats, &p.core.outSeats} {
-		seats.Lately, seats.Idle, seats.Slow = cfg.OpaqueQuiet, cfg.ClientIdle, cfg.SlowBody
+		t := &p.core.times
+		seats.Lately, seats.Part, seats.Idle, seats.Slow = t.OpaqueQuiet, t.Part, t.ClientIdle, t.SlowBody
 	}
 	sessions := tls.NewLRUClientSessionCache(1024)
 	p.peers = send.NewPeers(send.PeersConfig{
-		Dial: dialPeer, Link: cfg.Link, Buffers: p.core.buffers, Log: p.core.log,
+		Dial: p.dialPeer, Link: cfg.Link, Buffers: p.core.buffers, Log: p.core.log,
 		HTTP: send.HTTPConfig{
 			Limits: cfg.Limits, Idle: p.idle, HTTP2: p.core.http2, MaxShared: cfg.AppConns, MaxQueued: cfg.AppQueue,
+			QueueTime: p.core.times.AppQueue, SettleTime: p.core.times.AppSettle,
 		},
 		Handshake: func(ctx context.Context, c net.Conn, e mesh.Endpoint) (net.Conn, time.Time, error) {
 			tuneLink(c)
+			ctx, cancel := context.WithTimeout(ctx, identify.Timeout)
+			defer cancel()
 			t, peer, err := identify.Dialled(ctx, cfg.Identity, sessions, socket.NewGather(c), e)
 			return t, peer.Until, err
 		},
@@ -189,6 +193,7 @@ func (p *Proxy) buildOutbound() {
 	d := &destinations{
 		peers: p.peers, clock: p.core.clock, watch: p.cfg.Watch, unwatch: p.cfg.Unwatch,
 		m: make(map[mesh.Target]*destination), meshed: make(map[mesh.Target]bool), most: p.cfg.MaxDestinations,
+		awaiting: p.cfg.MaxAwaiting, startWait: p.core.times.Start,
 	}
 	d.counters = p.outboundCounters
 	p.outbound = &outbound{core: p.core, destinations: d, lookup: systemLookup}
@@ -214,11 +219,13 @@ func (p *Proxy) outboundCounters(d *mesh.Destination, e mesh.Endpoint) *counters
 func (p *Proxy) buildInbound() {
 	config := p.cfg.Identity.ServerTLS(link.ALPN)
 	p.inbound = &inbound{
-		core: p.core, link: p.cfg.Link, strangers: strangers{pool: p.appPool},
+		core: p.core, link: p.cfg.Link, strangers: strangers{pool: p.appPool, most: p.cfg.MaxStrangers},
 		handshakes: flow.Seats{Max: p.cfg.MaxHandshakes},
 		links:      linkSet{shares: shares{mostLinks: p.cfg.PeerLinks, mostStreams: p.cfg.PeerStreams}},
 		identify: func(ctx context.Context, c net.Conn) (net.Conn, identify.Peer, error) {
 			tuneLink(c)
+			ctx, cancel := context.WithTimeout(ctx, p.core.times.Handshake)
+			defer cancel()
 			return identify.Accepted(ctx, config, p.cfg.Identity, socket.NewGather(c))
 		},
 	}
@@ -228,30 +235,9 @@ func (p *Proxy) appPool(port mesh.Port) *send.HTTP {
 	return send.NewHTTP(send.HTTPConfig{
 		App: true, Limits: p.cfg.Limits, Buffers: p.core.buffers, HTTP2: p.core.http2, Go: p.peers.Go,
 		MaxShared: p.cfg.AppConns, MaxQueued: p.cfg.AppQueue, Idle: p.idle,
-		Dial: func(ctx context.Context) (net.Conn, error) { return dialApp(ctx, port.Target) },
+		QueueTime: p.core.times.AppQueue, SettleTime: p.core.times.AppSettle,
+		Dial: func(ctx context.Context) (net.Conn, error) { return dialApp(ctx, port.Target, p.core.times.AppConnect) },
 	})
-}
-
-// PeerConnectTimeout bounds connecting to another proxy, or to an unmeshed
-// endpoint.
-const PeerConnectTimeout = time.Second
-
-// dialPeer connects to another proxy, or to an unmeshed endpoint.
-func dialPeer(ctx context.Context, to netip.AddrPort) (net.Conn, error) {
-	d := net.Dialer{Timeout: PeerConnectTimeout}
-	c, err := d.DialContext(ctx, "tcp", to.String())
-	if err != nil {
-		return nil, err
-	}
-	return socket.New(c), nil
-}
-
-// tuneLink sets what only links may have on their TCP connections. The other end
-// of a plain one may take its time to read, and is not to be cut off for that.
-func tuneLink(c net.Conn) {
-	if t, ok := socket.TCP(c); ok {
-		_ = link.Tune(t)
-	}
 }
 
 func ownPorts(cfg Config) map[uint16]bool {

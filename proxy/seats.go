@@ -31,7 +31,7 @@ func (c *core) seated(ctx context.Context, raw net.Conn, seats *flow.Seats, serv
 	if seats == &c.inSeats {
 		side = telemetry.Inbound
 	}
-	conn := flow.NewConn(raw, c.buffers)
+	conn := c.client(raw)
 	defer conn.Free()
 	defer conn.Close()
 	seat, evicted := seats.Take(raw)

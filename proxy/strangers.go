@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"cmp"
 	"net/netip"
 	"sync"
 	"time"
@@ -16,6 +17,7 @@ const MaxStrangers = 64
 // or redirected traffic ask for. The zero value with a pool is ready.
 type strangers struct {
 	pool func(mesh.Port) *send.HTTP
+	most int // 0: MaxStrangers
 
 	mu sync.Mutex
 	m  map[netip.AddrPort]*stranger // guarded by mu
@@ -71,7 +73,7 @@ func (s *strangers) get(to netip.AddrPort, others *mesh.Port) *ownPort {
 
 // makeRoom is called with mu held.
 func (s *strangers) makeRoom() {
-	if s.m != nil && len(s.m) < MaxStrangers {
+	if s.m != nil && len(s.m) < cmp.Or(s.most, MaxStrangers) {
 		return
 	}
 	for _, p := range s.m {

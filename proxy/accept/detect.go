@@ -92,7 +92,7 @@ func Client(c *flow.Conn, grace time.Duration) (mesh.Protocol, error) {
 		switch {
 		case begins:
 			timed = true
-			_ = c.SetReadDeadline(c.Begins().Add(HeadTimeout))
+			_ = c.SetReadDeadline(headDue(c))
 		case grace >= 0:
 			if quiet.IsZero() {
 				quiet = time.Now().Add(grace)

@@ -1,6 +1,7 @@
 package accept
 
 import (
+	"cmp"
 	"errors"
 	"io"
 	"time"
@@ -13,6 +14,9 @@ import (
 // HeadTimeout is how long a client may take from the first byte of a head to
 // its last.
 const HeadTimeout = 30 * time.Second
+
+// headDue is when the head must be whole whose beginning is there.
+func headDue(c *flow.Conn) time.Time { return c.Begins().Add(cmp.Or(c.HeadTime, HeadTimeout)) }
 
 // HTTP1 reads requests from a client's connection and writes the answers. It
 // is a flow.Caller, one request at a time. The zero value is not usable; see
@@ -54,7 +58,7 @@ func (h *HTTP1) ReadRequest(r *flow.Request) error {
 			}
 			if !timed && !lineEnd(b) {
 				timed = true
-				_ = h.conn.SetReadDeadline(h.conn.Begins().Add(HeadTimeout))
+				_ = h.conn.SetReadDeadline(headDue(h.conn))
 			}
 		}
 		if err := h.conn.Fill(); err != nil {

@@ -104,9 +104,9 @@ func (w *Watch) listen() (mesh.Protocol, error) {
 // patience ends the wait for more bytes of the client: a head that does not come
 // is refused, and what hardly begins one is passed on.
 func (w *Watch) patience(likely bool) *time.Timer {
-	begun := w.client.Begins()
+	due := headDue(w.client)
 	if likely {
-		return time.AfterFunc(time.Until(begun.Add(HeadTimeout)), func() { w.decide(mesh.Detect, byHead) })
+		return time.AfterFunc(time.Until(due), func() { w.decide(mesh.Detect, byHead) })
 	}
 	return time.AfterFunc(Doubt, func() { w.decide(mesh.Opaque, ByTime) })
 }

@@ -4,6 +4,7 @@
 package admin
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -37,6 +38,9 @@ type Config struct {
 	// Reach says whether the application listens on a port. Nil: nobody may
 	// ask.
 	Reach func(ctx context.Context, port uint16) error
+	// MaxConns and MaxProbes bound connections, and probes under way; 0 means
+	// the constants of these names.
+	MaxConns, MaxProbes int
 }
 
 // MaxConns bounds the connections of the admin port: those of the kubelet, of a
@@ -61,7 +65,7 @@ func New(cfg Config) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("listen for admin pages: %w; is another proxy running at this address?", err)
 	}
-	s := &Server{cfg: cfg, listener: crowd.Listen(l, MaxConns), probes: make(chan struct{}, MaxProbes)}
+	s := &Server{cfg: cfg, listener: crowd.Listen(l, cmp.Or(cfg.MaxConns, MaxConns)), probes: make(chan struct{}, cmp.Or(cfg.MaxProbes, MaxProbes))}
 	mux := http.NewServeMux()
 	if cfg.Reach != nil {
 		mux.HandleFunc("GET /probe/tcp/{port}", s.probe)

@@ -36,6 +36,9 @@ type Conn struct {
 	BytesIn, BytesOut uint64
 	// Seat is told when the other end is waited for; nil where nobody counts.
 	Seat *Seat
+	// HeadTime is how long the other end may take for a head; 0 means that
+	// whoever reads it has a default.
+	HeadTime time.Duration
 	// begun is when the beginning of a message was first there that is still not
 	// whole, or zero.
 	begun time.Time

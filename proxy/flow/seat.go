@@ -25,6 +25,8 @@ type Seats struct {
 	// Lately is how long ago bytes must have moved on an opaque connection for it
 	// to give way while others keep theirs. Default DefaultLately.
 	Lately time.Duration
+	// Part is how long a link that gave way may take to end. Default PartTime.
+	Part time.Duration
 	// Idle is how long a connection may be silent between two requests, and Slow
 	// how long one with many streams that all wait for it, once there are too many
 	// streams. 0 means no bound.

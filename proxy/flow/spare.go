@@ -167,7 +167,7 @@ func first(all []spare, has map[netip.Prefix]int) *Seat {
 // part takes the seat of a link that is to end by itself. It gives one that had
 // its time already, if there are too many of these. s.mu is held.
 func (s *Seats) part(seat *Seat) (late *Seat) {
-	seat.until = time.Now().Add(PartTime)
+	seat.until = time.Now().Add(cmp.Or(s.Part, PartTime))
 	s.parting = append(s.parting, seat)
 	if len(s.parting) > s.Max/partShare+1 {
 		late = s.parting[0]

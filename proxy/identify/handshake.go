@@ -15,7 +15,8 @@ import (
 	"github.com/leno-mesh/leno/proxy/link"
 )
 
-// Timeout bounds a handshake.
+// Timeout is how long a handshake may take, unless somebody says otherwise; the
+// context of the calls bounds it.
 const Timeout = 3 * time.Second
 
 // Peer is who is at the other end of a link.
@@ -45,8 +46,6 @@ func Accepted(ctx context.Context, config *tls.Config, s *identity.Source, c net
 var errProtocol = errors.New("the other end does not speak " + link.ALPN)
 
 func finish(ctx context.Context, s *identity.Source, t *tls.Conn) (Peer, error) {
-	ctx, cancel := context.WithTimeout(ctx, Timeout)
-	defer cancel()
 	if err := t.HandshakeContext(ctx); err != nil {
 		return Peer{}, flow.NotHanded(reason(err), err)
 	}

@@ -3,9 +3,11 @@ package limits
 import (
 	"fmt"
 	"syscall"
+	"time"
 
 	"github.com/leno-mesh/leno/mesh"
-	"github.com/leno-mesh/leno/proxy/flow"
+	"github.com/leno-mesh/leno/proxy"
+	"github.com/leno-mesh/leno/proxy/admin"
 	"github.com/leno-mesh/leno/proxy/http1"
 	"github.com/leno-mesh/leno/proxy/mux"
 	"github.com/leno-mesh/leno/proxy/send"
@@ -29,9 +31,6 @@ type Limits struct {
 	Unsent       int // bytes that wait in the kernel for one connection
 
 	// The same whatever the memory, unless they are set.
-	OpaqueQuiet int // seconds without a byte, of an opaque connection that may give way
-	ClientIdle  int // seconds without a request
-	SlowBody    int // seconds without a byte of a client whose requests wait for it
 	PeerLinks   int // links of one workload
 	LinkStreams int // streams of one link
 	HeadBytes   int
@@ -43,7 +42,16 @@ type Limits struct {
 	IdleFrames  int
 	AppConns    int // of HTTP/2, to one application
 	AppQueue    int // requests that wait for one of these
+	Awaiting    int // requests that wait for one destination
+	Strangers   int // ports that nothing names
+	AdminConns  int
+	AdminProbes int
 	Series      int // of metrics
+
+	// Seconds; see proxy.Times.
+	OpaqueQuiet, Part, ClientIdle, SlowBody int
+	Head, Handshake, Start, Connect         int
+	AppConnect, AppQueueTime, AppSettle     int
 }
 
 const (
@@ -131,7 +139,12 @@ func (l *Limits) fixed() {
 	l.Resets, l.Pings, l.Settings, l.IdleFrames = mux.DefaultResets, mux.DefaultPings, mux.DefaultSettings, mux.DefaultIdle
 	l.AppConns, l.AppQueue = send.DefaultShared, send.DefaultQueued
 	l.Series = DefaultSeries
-	l.OpaqueQuiet, l.ClientIdle, l.SlowBody = seconds(flow.DefaultLately), seconds(flow.DefaultIdle), seconds(flow.DefaultSlow)
+	l.Awaiting, l.Strangers = proxy.MaxAwaiting, proxy.MaxStrangers
+	l.AdminConns, l.AdminProbes = admin.MaxConns, admin.MaxProbes
+	t := proxy.Times{}.WithDefaults()
+	for n, d := range l.times(&t) {
+		*n = seconds(*d)
+	}
 }
 
 // set changes one number.
@@ -165,6 +178,23 @@ func openFiles() int {
 		return 1 << 30
 	}
 	return int(r.Cur)
+}
+
+// times pairs each number of seconds with what has it.
+func (l *Limits) times(t *proxy.Times) map[*int]*time.Duration {
+	return map[*int]*time.Duration{
+		&l.OpaqueQuiet: &t.OpaqueQuiet, &l.Part: &t.Part, &l.ClientIdle: &t.ClientIdle, &l.SlowBody: &t.SlowBody,
+		&l.Head: &t.Head, &l.Handshake: &t.Handshake, &l.Start: &t.Start, &l.Connect: &t.Connect,
+		&l.AppConnect: &t.AppConnect, &l.AppQueueTime: &t.AppQueue, &l.AppSettle: &t.AppSettle,
+	}
+}
+
+// Times gives what a proxy waits for.
+func (l *Limits) Times() (t proxy.Times) {
+	for n, d := range l.times(&t) {
+		*d = time.Duration(*n) * time.Second
+	}
+	return t
 }
 
 // HTTP1 gives the part of the codec.

@@ -3,10 +3,14 @@ package limits
 import (
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/leno-mesh/leno/mesh"
+	"github.com/leno-mesh/leno/proxy"
 )
 
 func TestGroupMemory(t *testing.T) {
@@ -100,5 +104,38 @@ func TestSettable(t *testing.T) {
 	}
 	if want := mesh.ProxyLimits(); !slices.Equal(got, want) {
 		t.Errorf("mesh.ProxyLimits lists\n%v\nand the table\n%v", want, got)
+	}
+}
+
+// Each number of seconds is one of what a proxy waits for, and without options
+// all are those that a proxy has by itself.
+func TestTimes(t *testing.T) {
+	plain := OfMemory(64 << 20)
+	if got, want := plain.Times(), (proxy.Times{}).WithDefaults(); got != want {
+		t.Errorf("without options %+v, want %+v", got, want)
+	}
+	timed := 0
+	for _, row := range Table() {
+		if !strings.HasSuffix(row.Name, "-seconds") {
+			continue
+		}
+		timed++
+		l, err := For(64<<20, map[string]int{row.Name: 17})
+		if err != nil {
+			t.Fatal(err)
+		}
+		was, is := reflect.ValueOf(plain.Times()), reflect.ValueOf(l.Times())
+		var changed []string
+		for i := range is.NumField() {
+			if is.Field(i).Int() != was.Field(i).Int() {
+				changed = append(changed, is.Type().Field(i).Name)
+			}
+		}
+		if len(changed) != 1 || is.FieldByName(changed[0]).Int() != int64(17*time.Second) {
+			t.Errorf("%s changes %v", row.Name, changed)
+		}
+	}
+	if n := reflect.TypeFor[proxy.Times]().NumField(); n != timed {
+		t.Errorf("%d numbers of seconds can be set, and a proxy has %d", timed, n)
 	}
 }

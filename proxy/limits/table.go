@@ -4,13 +4,9 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/leno-mesh/leno/proxy"
-	"github.com/leno-mesh/leno/proxy/accept"
-	"github.com/leno-mesh/leno/proxy/admin"
 	"github.com/leno-mesh/leno/proxy/flow"
 	"github.com/leno-mesh/leno/proxy/http1"
 	"github.com/leno-mesh/leno/proxy/http2"
-	"github.com/leno-mesh/leno/proxy/identify"
 	"github.com/leno-mesh/leno/proxy/mux"
 	"github.com/leno-mesh/leno/proxy/send"
 	"github.com/leno-mesh/leno/wire"
@@ -72,26 +68,18 @@ func connections() []Row {
 			Past: "the connection that has kept the proxy waiting the longest is ended, an idle link, or a quiet opaque one; where there is none, the new one is refused",
 			Code: overloaded, Least: 16, Most: many, field: func(l *Limits) *int { return &l.Connections },
 		},
-		{
-			Name: "quiet-seconds", What: "seconds without a byte after which an opaque connection may give way, when all of them are taken", Who: anybody,
-			Past: "it is ended, if it is the quietest of whoever has the most", Code: overloaded, Least: 1, Most: many,
-			field: func(l *Limits) *int { return &l.OpaqueQuiet },
-		},
-		{
-			Name: "idle-seconds", What: "seconds for which a client's connection is kept without a request; those of opaque protocols have no limit", Who: anybody,
-			Past: "it is closed", Code: "–", Least: 1, Most: many, field: func(l *Limits) *int { return &l.ClientIdle },
-		},
-		{
-			What: "seconds that a link which gave way may take to end", Who: peers, Number: seconds(flow.PartTime), Past: "it is cut", Code: overloaded,
-		},
+		timed("quiet-seconds", "seconds without a byte after which an opaque connection may give way, when all of them are taken", anybody,
+			"it is ended, if it is the quietest of whoever has the most", overloaded, func(l *Limits) *int { return &l.OpaqueQuiet }),
+		timed("idle-seconds", "seconds for which a client's connection is kept without a request; those of opaque protocols have no limit", anybody,
+			"it is closed", "–", func(l *Limits) *int { return &l.ClientIdle }),
+		timed("part-seconds", "seconds that a link which gave way may take to end", peers, "it is cut", overloaded,
+			func(l *Limits) *int { return &l.Part }),
 		{
 			Name: "handshakes", What: "TLS handshakes of links under way", Who: anybody, Computed: true,
 			Past: "the oldest one is ended", Code: overloaded, Least: 1, Most: many, field: func(l *Limits) *int { return &l.Handshakes },
 		},
-		{
-			What: "seconds that a handshake may take", Who: anybody, Number: seconds(identify.Timeout),
-			Past: "the connection is closed", Code: flow.ConnectTimeout.String(),
-		},
+		timed("handshake-seconds", "seconds that a handshake may take", anybody, "the connection is closed", flow.ConnectTimeout.String(),
+			func(l *Limits) *int { return &l.Handshake }),
 		{
 			Name: "wide-buffers", What: "bytes of all connections' buffers beyond 4 KiB each: large heads, bodies under way", Who: anybody, Computed: true,
 			Past: "bodies travel in small pieces; a head that needs more is refused",
@@ -110,13 +98,11 @@ func connections() []Row {
 			field: func(l *Limits) *int { return &l.Destinations },
 		},
 		{
-			What: "requests that wait for one destination to get an endpoint", Who: clients, Number: proxy.MaxAwaiting,
-			Past: "the request is refused", Code: overloaded,
+			Name: "awaiting", What: "requests that wait for one destination to get an endpoint", Who: clients,
+			Past: "the request is refused", Code: overloaded, Least: 1, Most: many, field: func(l *Limits) *int { return &l.Awaiting },
 		},
-		{
-			What: "seconds that one waits for the only instances to begin to listen", Who: clients, Number: int(proxy.StartWait.Seconds()),
-			Past: "it is handed to one of them, which refuses it", Code: flow.AppRefused.String(),
-		},
+		timed("start-seconds", "seconds that one waits for the only instances to begin to listen", clients,
+			"it is handed to one of them, which refuses it", flow.AppRefused.String(), func(l *Limits) *int { return &l.Start }),
 	}
 }
 
@@ -135,10 +121,8 @@ func heads() []Row {
 			Name: "head-fields", What: "fields of an HTTP/1 head", Who: "client, application",
 			Past: "the message is refused", Code: tooLarge, Least: 8, Most: 4096, field: func(l *Limits) *int { return &l.HeadFields },
 		},
-		{
-			What: "seconds from the first byte of a head to its last", Who: clients, Number: seconds(accept.HeadTimeout),
-			Past: "the request is refused", Code: flow.SlowRequest.String(),
-		},
+		timed("head-seconds", "seconds from the first byte of a head to its last", clients, "the request is refused", flow.SlowRequest.String(),
+			func(l *Limits) *int { return &l.Head }),
 		{
 			What: "seconds for which what a client of HTTP/1 sends after its last answer is dropped, as long as something comes in each", Who: clients,
 			Number: seconds(flow.LingerTime), Past: "the connection is closed", Code: "–",
@@ -147,11 +131,9 @@ func heads() []Row {
 			What: "seconds for which an application may take nothing of a body that it has answered already", Who: "application",
 			Number: seconds(flow.UntakenTime), Past: "the rest is dropped", Code: "–",
 		},
-		{
-			Name: "body-seconds", What: "seconds for which a client's connection of HTTP/2 may be silent while all of its requests wait for their bodies, or for it to read, when over seven eighths of `streams` are used",
-			Who: clients, Past: "the connection is reset, the one silent the longest first, until there are streams again", Code: overloaded,
-			Least: 1, Most: many, field: func(l *Limits) *int { return &l.SlowBody },
-		},
+		timed("body-seconds", "seconds for which a client's connection of HTTP/2 may be silent while all of its requests wait for their bodies, or for it to read, when over seven eighths of `streams` are used",
+			clients, "the connection is reset, the one silent the longest first, until there are streams again", overloaded,
+			func(l *Limits) *int { return &l.SlowBody }),
 		{
 			What: "bytes of the line before a chunk", Who: "client, application", Number: http1.MaxChunkLine,
 			Past: "the message is refused", Code: flow.BadRequest.String(),
@@ -219,6 +201,10 @@ func flooding(name, what string, field func(*Limits) *int) Row {
 	return Row{Name: name, What: what, Who: everyone, Past: "the connection is ended", Code: calm, Least: 1, Most: many, field: field}
 }
 
+func timed(name, what, who, past, code string, field func(*Limits) *int) Row {
+	return Row{Name: name, What: what, Who: who, Past: past, Code: code, Least: 1, Most: many, field: field}
+}
+
 func ending(what string, n int) Row {
 	return Row{What: what, Who: everyone, Number: n, Past: "the connection is ended", Code: calm}
 }
@@ -237,21 +223,13 @@ func applications() []Row {
 			Name: "app-queue", What: "requests that wait for such a stream", Who: asker, Past: "the request is refused",
 			Code: overloaded, Least: 1, Most: many, field: func(l *Limits) *int { return &l.AppQueue },
 		},
-		{
-			What: "seconds that one waits", Who: asker, Number: seconds(send.QueueTime), Past: "the request is refused", Code: overloaded,
-		},
-		{
-			What: "seconds until the first SETTINGS of a connection of HTTP/2", Who: "application", Number: seconds(send.SettleTime),
-			Past: "the requests that wait fail", Code: flow.AppBadResponse.String(),
-		},
-		{
-			What: "seconds to connect to the workload's application", Who: "application", Number: seconds(proxy.AppConnectTimeout),
-			Past: "the request fails", Code: flow.AppTimeout.String(),
-		},
-		{
-			What: "seconds to connect to a peer's proxy, or to what is not in the mesh", Who: peers, Number: seconds(proxy.PeerConnectTimeout),
-			Past: "another instance is tried, then the request fails", Code: flow.ConnectTimeout.String(),
-		},
+		timed("queue-seconds", "seconds that one waits", asker, "the request is refused", overloaded, func(l *Limits) *int { return &l.AppQueueTime }),
+		timed("settle-seconds", "seconds until the first SETTINGS of a connection of HTTP/2", "application", "the requests that wait fail",
+			flow.AppBadResponse.String(), func(l *Limits) *int { return &l.AppSettle }),
+		timed("app-connect-seconds", "seconds to connect to the workload's application", "application", "the request fails",
+			flow.AppTimeout.String(), func(l *Limits) *int { return &l.AppConnect }),
+		timed("connect-seconds", "seconds to connect to a peer's proxy, or to what is not in the mesh", peers,
+			"another instance is tried, then the request fails", flow.ConnectTimeout.String(), func(l *Limits) *int { return &l.Connect }),
 		{
 			Name: "idle-connections", What: "connections of HTTP/1 to all applications that are kept without a request", Who: asker, Computed: true,
 			Past: "those that have waited the longest are closed", Code: "–", Least: 1, Most: many,
@@ -269,8 +247,9 @@ func applications() []Row {
 			What: "seconds for which the others are kept", Who: asker, Number: seconds(send.SpareTimeout), Past: "they are closed", Code: "–",
 		},
 		{
-			What: "ports of the workload that nothing names and requests ask for, with connections kept", Who: asker, Number: proxy.MaxStrangers,
-			Past: "the connections of all of them are closed that are idle", Code: "–",
+			Name: "other-ports", What: "ports of the workload that nothing names and requests ask for, with connections kept", Who: asker,
+			Past: "the connections of all of them are closed that are idle", Code: "–", Least: 1, Most: 1 << 16,
+			field: func(l *Limits) *int { return &l.Strangers },
 		},
 	}
 }
@@ -282,11 +261,13 @@ func rest() []Row {
 			Past: "new edges count on the edge `other`", Code: "–", Least: 100, Most: many, field: func(l *Limits) *int { return &l.Series },
 		},
 		{
-			What: "connections to the admin port", Who: anybody, Number: admin.MaxConns,
-			Past: "the oldest of the address with the most is ended", Code: "–",
+			Name: "admin-connections", What: "connections to the admin port", Who: anybody,
+			Past: "the oldest of the address with the most is ended", Code: "–", Least: 1, Most: many,
+			field: func(l *Limits) *int { return &l.AdminConns },
 		},
 		{
-			What: "probes under way on the admin port", Who: anybody, Number: admin.MaxProbes, Past: "the probe gets 503", Code: "–",
+			Name: "admin-probes", What: "probes under way on the admin port", Who: anybody, Past: "the probe gets 503", Code: "–", Least: 1, Most: many,
+			field: func(l *Limits) *int { return &l.AdminProbes },
 		},
 		{
 			What: "bytes of one message of the control plane", Who: "control plane", Number: wire.MaxMessage,

@@ -103,7 +103,7 @@ func (s *shared) place(ctx context.Context, body bool) (*sharedConn, error) {
 }
 
 func (s *shared) await(ctx context.Context, q *queued) (*sharedConn, error) {
-	late := time.NewTimer(QueueTime)
+	late := time.NewTimer(s.http.QueueTime)
 	defer late.Stop()
 	err := flow.NotHanded(flow.Overloaded, errQueue)
 	select {
@@ -223,7 +223,7 @@ func (s *shared) standing() (n int) {
 
 // connect opens a connection and runs it to its end.
 func (s *shared) connect(ctx context.Context) {
-	dctx, cancel := context.WithTimeout(ctx, SettleTime)
+	dctx, cancel := context.WithTimeout(ctx, s.http.SettleTime)
 	defer cancel()
 	raw, err := s.http.Dial(dctx)
 	if err != nil {
@@ -240,7 +240,7 @@ func (s *shared) run(ctx context.Context, raw net.Conn, dialed bool) {
 	c := &sharedConn{Conn: mux.NewClient(raw, s.http.HTTP2), pool: s}
 	ended := make(chan error, 1)
 	go func() { ended <- c.Run(ctx) }()
-	late := time.NewTimer(SettleTime)
+	late := time.NewTimer(s.http.SettleTime)
 	select {
 	case <-c.Ready():
 		v, _ := c.PeerSetting(http2.SettingEnableConnectProtocol)

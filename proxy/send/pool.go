@@ -45,6 +45,9 @@ type HTTPConfig struct {
 	// MaxShared bounds these connections, and MaxQueued the requests that wait
 	// for one; 0 means DefaultShared and DefaultQueued.
 	MaxShared, MaxQueued int
+	// QueueTime bounds how long one waits, and SettleTime connecting and the
+	// other end's first SETTINGS. Defaults QueueTime and SettleTime.
+	QueueTime, SettleTime time.Duration
 	// Go runs one of these, which outlives the request that needed it; false
 	// when there is an end to that.
 	Go func(run func(ctx context.Context)) bool
@@ -67,6 +70,8 @@ type HTTP struct {
 func NewHTTP(cfg HTTPConfig) *HTTP {
 	cfg.MaxShared = cmp.Or(cfg.MaxShared, DefaultShared)
 	cfg.MaxQueued = cmp.Or(cfg.MaxQueued, DefaultQueued)
+	cfg.QueueTime = cmp.Or(cfg.QueueTime, QueueTime)
+	cfg.SettleTime = cmp.Or(cfg.SettleTime, SettleTime)
 	p := &HTTP{HTTPConfig: cfg}
 	p.shared.http = p
 	return p

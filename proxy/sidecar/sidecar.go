@@ -10,7 +10,6 @@ import (
 	"net/netip"
 	"os"
 	"runtime/debug"
-	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -97,7 +96,7 @@ func (s *Sidecar) buildProxy() (err error) {
 		Identity: s.source, Metrics: s.metrics, Log: s.log,
 		Link: l.Link(), Software: s.cfg.Version, Limits: l.HTTP1(), DrainTimeout: s.cfg.DrainTimeout,
 		MaxConns: l.Connections, MaxHandshakes: l.Handshakes, MaxDestinations: l.Destinations,
-		OpaqueQuiet: inSeconds(l.OpaqueQuiet), ClientIdle: inSeconds(l.ClientIdle), SlowBody: inSeconds(l.SlowBody),
+		Times: l.Times(), MaxAwaiting: l.Awaiting, MaxStrangers: l.Strangers,
 		AppConns: l.AppConns, AppQueue: l.AppQueue,
 		PeerLinks: l.PeerLinks, PeerStreams: l.PeerStreams, WideBuffers: int64(l.WideBuffers), MaxUnsent: l.Unsent,
 		IdleConns: l.IdleConns,
@@ -107,14 +106,13 @@ func (s *Sidecar) buildProxy() (err error) {
 	return err
 }
 
-func inSeconds(n int) time.Duration { return time.Duration(n) * time.Second }
-
 func (s *Sidecar) buildAdmin() (err error) {
 	s.admin, err = admin.New(admin.Config{
 		Listen: netip.AddrPortFrom(s.adminAddr(), s.cfg.AdminPort),
 		Ready:  s.Ready, Reach: s.proxy.Reach, Metrics: s.metrics.WriteText, Level: s.level,
 		Snapshot: func() any { return s.believes() },
-		Limits:   func() any { return limitsPage{s.limits, s.proxy.Spent()} },
+		MaxConns: s.limits.AdminConns, MaxProbes: s.limits.AdminProbes,
+		Limits: func() any { return limitsPage{s.limits, s.proxy.Spent()} },
 	})
 	return err
 }

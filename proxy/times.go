@@ -1,0 +1,89 @@
+package proxy
+
+import (
+	"cmp"
+	"context"
+	"net"
+	"net/netip"
+	"time"
+
+	"github.com/leno-mesh/leno/proxy/accept"
+	"github.com/leno-mesh/leno/proxy/flow"
+	"github.com/leno-mesh/leno/proxy/identify"
+	"github.com/leno-mesh/leno/proxy/link"
+	"github.com/leno-mesh/leno/proxy/send"
+	"github.com/leno-mesh/leno/proxy/socket"
+)
+
+// The defaults of Times.
+const (
+	// PeerConnectTimeout bounds connecting to another proxy, or to an unmeshed
+	// endpoint.
+	PeerConnectTimeout = time.Second
+	// AppConnectTimeout bounds connecting to the workload's application.
+	AppConnectTimeout = 5 * time.Second
+)
+
+// Times bound what others can make a proxy wait for. Zero values have defaults.
+type Times struct {
+	Head       time.Duration // of a request, from its first byte to its last; accept.HeadTimeout
+	Handshake  time.Duration // of a link that is accepted; identify.Timeout
+	Start      time.Duration // until the only instances listen; StartWait
+	Connect    time.Duration // PeerConnectTimeout
+	AppConnect time.Duration // AppConnectTimeout
+	AppQueue   time.Duration // for a stream of an application; send.QueueTime
+	AppSettle  time.Duration // until an application's first SETTINGS; send.SettleTime
+	// OpaqueQuiet is how long no byte may have moved on an opaque connection that
+	// gives way to a new one; flow.DefaultLately.
+	OpaqueQuiet time.Duration
+	// Part is how long a link that gave way may take to end; flow.PartTime.
+	Part time.Duration
+	// ClientIdle is how long a client's connection may be without a request, and
+	// SlowBody how long the client of one with many requests may say nothing while
+	// all of them wait for it and streams are short; flow.DefaultIdle and
+	// flow.DefaultSlow.
+	ClientIdle, SlowBody time.Duration
+}
+
+// WithDefaults fills in what is zero.
+func (t Times) WithDefaults() Times {
+	return Times{
+		Head:       cmp.Or(t.Head, accept.HeadTimeout),
+		Handshake:  cmp.Or(t.Handshake, identify.Timeout),
+		Start:      cmp.Or(t.Start, StartWait),
+		Connect:    cmp.Or(t.Connect, PeerConnectTimeout),
+		AppConnect: cmp.Or(t.AppConnect, AppConnectTimeout),
+		AppQueue:   cmp.Or(t.AppQueue, send.QueueTime),
+		AppSettle:  cmp.Or(t.AppSettle, send.SettleTime),
+
+		OpaqueQuiet: cmp.Or(t.OpaqueQuiet, flow.DefaultLately),
+		Part:        cmp.Or(t.Part, flow.PartTime),
+		ClientIdle:  cmp.Or(t.ClientIdle, flow.DefaultIdle),
+		SlowBody:    cmp.Or(t.SlowBody, flow.DefaultSlow),
+	}
+}
+
+// client wraps a client's connection.
+func (c *core) client(conn net.Conn) *flow.Conn {
+	client := flow.NewConn(conn, c.buffers)
+	client.HeadTime = c.times.Head
+	return client
+}
+
+// dialPeer connects to another proxy, or to an unmeshed endpoint.
+func (p *Proxy) dialPeer(ctx context.Context, to netip.AddrPort) (net.Conn, error) {
+	d := net.Dialer{Timeout: p.core.times.Connect}
+	c, err := d.DialContext(ctx, "tcp", to.String())
+	if err != nil {
+		return nil, err
+	}
+	return socket.New(c), nil
+}
+
+// tuneLink sets what only links may have on their TCP connections. The other end
+// of a plain one may take its time to read, and is not to be cut off for that.
+func tuneLink(c net.Conn) {
+	if t, ok := socket.TCP(c); ok {
+		_ = link.Tune(t)
+	}
+}
