@@ -9,6 +9,7 @@ import (
 	"github.com/leno-mesh/leno/proxy"
 	"github.com/leno-mesh/leno/proxy/admin"
 	"github.com/leno-mesh/leno/proxy/http1"
+	"github.com/leno-mesh/leno/proxy/http2"
 	"github.com/leno-mesh/leno/proxy/mux"
 	"github.com/leno-mesh/leno/proxy/send"
 )
@@ -40,6 +41,7 @@ type Limits struct {
 	Pings       int
 	Settings    int
 	IdleFrames  int
+	Answers     int // bytes that one peer does not read
 	AppConns    int // of HTTP/2, to one application
 	AppQueue    int // requests that wait for one of these
 	Awaiting    int // requests that wait for one destination
@@ -47,6 +49,11 @@ type Limits struct {
 	AdminConns  int
 	AdminProbes int
 	Series      int // of metrics
+
+	Continuations int // of one header block
+	BlockBytes    int // of one header block as it travels
+	Entries       int // of one SETTINGS frame
+	Stall         int // seconds for which a stream's window may be shut
 
 	// Seconds; see proxy.Times.
 	OpaqueQuiet, Part, ClientIdle, SlowBody int
@@ -102,6 +109,9 @@ func For(memory int64, set map[string]int) (Limits, error) {
 			return l, err
 		}
 	}
+	if _, is := set["block-bytes"]; !is {
+		l.BlockBytes = 2 * l.HeadBytes
+	}
 	l.LinkStreams = min(l.LinkStreams, max(1, l.PeerStreams))
 	return l, nil
 }
@@ -137,6 +147,9 @@ func (l *Limits) fixed() {
 	l.PeerLinks, l.LinkStreams = DefaultPeerLinks, mux.DefaultMaxStreams
 	l.HeadBytes, l.LineBytes, l.HeadFields = http1.DefaultHead, http1.DefaultLine, http1.DefaultFields
 	l.Resets, l.Pings, l.Settings, l.IdleFrames = mux.DefaultResets, mux.DefaultPings, mux.DefaultSettings, mux.DefaultIdle
+	frames := http2.NewReader(http2.Limits{}).Limits()
+	l.Continuations, l.BlockBytes, l.Entries = frames.MaxContinuations, frames.MaxBlockBytes, frames.MaxSettings
+	l.Answers, l.Stall = mux.MaxAnswers, seconds(mux.StallTime)
 	l.AppConns, l.AppQueue = send.DefaultShared, send.DefaultQueued
 	l.Series = DefaultSeries
 	l.Awaiting, l.Strangers = proxy.MaxAwaiting, proxy.MaxStrangers
@@ -214,5 +227,9 @@ func (l *Limits) Link() mux.Config {
 		StreamWindow: window,
 		MaxStreams:   l.LinkStreams, MaxHeaderBytes: l.HeadBytes, Budget: budget,
 		Floods: mux.Floods{Resets: l.Resets, Pings: l.Pings, Settings: l.Settings, Idle: l.IdleFrames},
+		Frames: mux.Frames{
+			Continuations: l.Continuations, BlockBytes: l.BlockBytes, Settings: l.Entries,
+			Answers: l.Answers, Stall: time.Duration(l.Stall) * time.Second,
+		},
 	}
 }

@@ -116,7 +116,7 @@ func TestTimes(t *testing.T) {
 	}
 	timed := 0
 	for _, row := range Table() {
-		if !strings.HasSuffix(row.Name, "-seconds") {
+		if !strings.HasSuffix(row.Name, "-seconds") || row.Name == "stall-seconds" { // that one is for proxy/mux
 			continue
 		}
 		timed++

@@ -6,7 +6,6 @@ import (
 
 	"github.com/leno-mesh/leno/proxy/flow"
 	"github.com/leno-mesh/leno/proxy/http1"
-	"github.com/leno-mesh/leno/proxy/http2"
 	"github.com/leno-mesh/leno/proxy/mux"
 	"github.com/leno-mesh/leno/proxy/send"
 	"github.com/leno-mesh/leno/wire"
@@ -154,7 +153,6 @@ func heads() []Row {
 }
 
 func links() []Row {
-	frames := http2.NewReader(http2.Limits{}).Limits()
 	overloaded := flow.Overloaded.String()
 	return []Row{
 		{
@@ -178,18 +176,16 @@ func links() []Row {
 			Past: "new streams are refused, and one that keeps sending unread bytes is reset", Code: overloaded,
 			Least: 1 << 20, Most: muchData, field: func(l *Limits) *int { return &l.LinkBuffers },
 		},
-		{
-			What: "seconds that a peer may keep a stream's window shut when streams or buffers are over three quarters used", Who: peers,
-			Number: seconds(mux.StallTime), Past: "the stream is reset", Code: calm,
-		},
+		timed("stall-seconds", "seconds that a peer may keep a stream's window shut when streams or buffers are over three quarters used", peers,
+			"the stream is reset", calm, func(l *Limits) *int { return &l.Stall }),
 		flooding("resets", "RST_STREAM of a connection of HTTP/2 in one second, but for streams that the proxy opened", func(l *Limits) *int { return &l.Resets }),
 		flooding("pings", "PING of one in one second, beyond one for each DATA frame that the peer was sent", func(l *Limits) *int { return &l.Pings }),
 		flooding("settings", "SETTINGS of one in one second", func(l *Limits) *int { return &l.Settings }),
 		flooding("idle-frames", "frames of one in one second that have no effect: empty DATA, short DATA of closed streams, WINDOW_UPDATE of under 256 bytes beyond two for each DATA frame that the peer was sent, unknown types", func(l *Limits) *int { return &l.IdleFrames }),
-		ending("bytes of answers to control frames that the peer does not read", mux.MaxAnswers),
-		ending("CONTINUATION frames of one header block", frames.MaxContinuations),
-		ending("bytes of one header block as it travels", frames.MaxBlockBytes),
-		ending("entries of one SETTINGS frame", frames.MaxSettings),
+		flooding("unread-answers", "bytes of answers to control frames that the peer does not read", func(l *Limits) *int { return &l.Answers }),
+		flooding("continuations", "CONTINUATION frames of one header block", func(l *Limits) *int { return &l.Continuations }),
+		flooding("block-bytes", "bytes of one header block as it travels; twice `head-bytes` unless set", func(l *Limits) *int { return &l.BlockBytes }),
+		flooding("settings-entries", "entries of one SETTINGS frame", func(l *Limits) *int { return &l.Entries }),
 		{
 			What: "heads of one stream, 1xx answers included", Who: "application, " + peers, Number: mux.MaxHeads,
 			Past: "the stream is reset", Code: flow.BadResponse.String(),
@@ -203,10 +199,6 @@ func flooding(name, what string, field func(*Limits) *int) Row {
 
 func timed(name, what, who, past, code string, field func(*Limits) *int) Row {
 	return Row{Name: name, What: what, Who: who, Past: past, Code: code, Least: 1, Most: many, field: field}
-}
-
-func ending(what string, n int) Row {
-	return Row{What: what, Who: everyone, Number: n, Past: "the connection is ended", Code: calm}
 }
 
 // applications are the limits of what a proxy does to applications, the

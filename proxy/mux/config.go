@@ -61,6 +61,8 @@ type Config struct {
 	Budget *Budget
 	// Floods bounds what the peer may send in one second.
 	Floods Floods
+	// Frames bounds what its frames may hold and make wait.
+	Frames Frames
 	// Share is what the links of one peer have together; nil means no bound.
 	Share *Share
 	// Settings are sent with our first ones, for PeerSetting at the other end.

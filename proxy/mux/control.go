@@ -54,7 +54,7 @@ func (r *reader) count(n *int, limit int, what string) error {
 // read is cut off. Conn.mu is held.
 func (l *Conn) answer(n int) error {
 	l.answers += n
-	if l.answers > MaxAnswers {
+	if l.answers > l.cfg.Frames.answers() {
 		return flood("frames while it does not read the answers")
 	}
 	return nil

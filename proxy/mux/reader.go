@@ -44,10 +44,10 @@ const maxWakes = 32
 
 func (r *reader) init(l *Conn) {
 	r.l = l
-	r.codec = http2.NewReader(http2.Limits{
+	r.codec = http2.NewReader(l.cfg.Frames.limit(http2.Limits{
 		MaxHeaderBytes: l.cfg.MaxHeaderBytes,
 		TableSize:      uint32(l.cfg.HeaderTable),
-	})
+	}))
 	r.credit = l.cfg.ConnWindow
 }
 

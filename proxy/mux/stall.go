@@ -27,7 +27,7 @@ func (l *Conn) stalled(now time.Duration) (ids []uint32) {
 			s.stuckAt = 0
 		case s.stuckAt == 0 || s.stuckLeft != len(s.data):
 			s.stuckAt, s.stuckLeft = now, len(s.data)
-		case now-s.stuckAt > StallTime:
+		case now-s.stuckAt > l.cfg.Frames.stall():
 			ids = append(ids, s.id)
 		}
 	}
