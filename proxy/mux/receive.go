@@ -44,7 +44,7 @@ func (r *reader) acceptLocked(ev *http2.Event) error {
 		l.mu.Unlock()
 		return err
 	}
-	if ev.Stream > l.acceptMax || l.closing {
+	if l.closing {
 		l.mu.Unlock() // after our GOAWAY: the peer knows that it was not taken
 		return nil
 	}
@@ -74,8 +74,9 @@ func (l *Conn) fullUp() bool {
 		l.mem.over() || l.mem.crowded() || l.cfg.Share.full()
 }
 
-// known says whether the stream, which is not open, was open before. Others
-// may only be opened, in order and by the client. Conn.mu is held.
+// known says whether the stream, which is not open, was open before, or will
+// never be. Others may only be opened, in order and by the client. Conn.mu is
+// held.
 func (l *Conn) known(id uint32) (bool, error) {
 	if id&1 == 0 {
 		return false, protocolError("stream of the accepting side")
@@ -86,12 +87,20 @@ func (l *Conn) known(id uint32) (bool, error) {
 		}
 		return true, nil
 	}
-	return id <= l.lastID, nil
+	return id <= l.lastID || l.excluded(id), nil
 }
+
+// excluded says whether our GOAWAY told the peer that the stream is not taken.
+// What it had sent for it by then is to be dropped (RFC 9113, section 6.8).
+// Conn.mu is held.
+func (l *Conn) excluded(id uint32) bool { return !l.client && id > l.acceptMax }
 
 // late judges HEADERS or DATA of a stream that is not open any more. Its peer may
 // not know that yet, unless it ended the stream itself. Conn.mu is held.
 func (l *Conn) late(id uint32) error {
+	if l.excluded(id) {
+		return nil
+	}
 	switch l.past.how(id) {
 	case endNever:
 		return protocolError("stream below one that was opened")
