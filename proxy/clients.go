@@ -93,5 +93,5 @@ func malformed(c *core, d telemetry.Direction, s *accept.Stream, f *flow.Failure
 		_ = f.Answer(s, e, &flow.Request{})
 		return
 	}
-	s.Abort(e.Reason, http2.ErrCodeProtocol)
+	s.Malformed(e.Reason)
 }

@@ -129,6 +129,9 @@ func (s *Stream) Abort(r flow.Reason, code http2.ErrCode) {
 	s.ref.Reset(code, r.String())
 }
 
+// Malformed aborts a stream whose head made no sense, at the expense of its peer.
+func (s *Stream) Malformed(r flow.Reason) { s.ref.Fault(http2.ErrCodeProtocol, r.String()) }
+
 // Spoil is part of flow.Caller: what is left of a stream disturbs no other.
 func (s *Stream) Spoil() {}
 

@@ -21,6 +21,7 @@ const (
 	maxOther      = 16                                 // settings of the peer that are kept for PeerSetting
 
 	frameHeaderLen = http2.FrameHeaderLen
+	resetLen       = 4 // payload of RST_STREAM
 )
 
 // MaxHeads is how many heads a stream may have: interim ones and the final one.

@@ -37,7 +37,8 @@ type Conn struct {
 	out        *outBuffer // frames that wait to be written; nil: none
 	outData    int        // DATA bytes in out
 	dataFrames uint64     // DATA frames sent so far
-	answers    int        // bytes in out that answer the peer's control frames
+	answers    int        // bytes in out that answer the peer's control frames, and resets
+	faults     int        // streams reset for what the peer did, which the reader has not counted
 	asks       bool       // out holds HEADERS or DATA
 	taken      uint64     // bytes given to the kernel, at most
 	turns      turnList   // streams whose Write waits for its turn

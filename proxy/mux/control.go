@@ -10,7 +10,7 @@ import (
 // Floods bounds what a peer may send in one second (docs/link.md, "What ends a
 // link"). Zero fields mean the defaults.
 type Floods struct {
-	Resets   int // RST_STREAM, but for those that end a stream which we opened; 4096
+	Resets   int // RST_STREAM, and faults that end a stream, but not of those which we opened; 4096
 	Pings    int // PING beyond one for each DATA frame sent to the peer; 256
 	Settings int // SETTINGS; 64
 	Idle     int // frames without effect; 4096
@@ -25,7 +25,7 @@ const (
 )
 
 const (
-	// MaxAnswers bounds the answers in bytes that a peer does not read.
+	// MaxAnswers bounds the answers and resets in bytes that a peer does not read.
 	MaxAnswers = 256 << 10
 	// TinyWindow is the bytes of a WINDOW_UPDATE without effect.
 	TinyWindow = 256
@@ -40,10 +40,14 @@ type floodCounts struct {
 }
 
 func (r *reader) count(n *int, limit int, what string) error {
+	return r.countMore(n, 1, limit, what)
+}
+
+func (r *reader) countMore(n *int, more, limit int, what string) error {
 	if r.at-r.counts.since >= time.Second {
 		r.counts = floodCounts{since: r.at}
 	}
-	*n++
+	*n += more
 	if *n > limit {
 		return flood(what)
 	}
@@ -60,11 +64,38 @@ func (l *Conn) answer(n int) error {
 	return nil
 }
 
-// answerReset resets a stream that never began here. Conn.mu is held.
+// answerReset resets a stream that is not open here. One that is refused is
+// nobody's fault. Conn.mu is held.
 func (l *Conn) answerReset(id uint32, code http2.ErrCode) error {
+	if code != http2.ErrCodeRefusedStream {
+		l.faults++
+	}
+	return l.appendReset(id, code)
+}
+
+// appendReset adds RST_STREAM; the error says that there are too many which the
+// peer did not read. Conn.mu is held.
+func (l *Conn) appendReset(id uint32, code http2.ErrCode) error {
 	o := l.buffer()
 	o.b = http2.AppendReset(o.b, id, code)
-	return l.answer(frameHeaderLen + 4)
+	return l.answer(frameHeaderLen + resetLen)
+}
+
+// blame counts a stream that ends for what its peer did. Making us reset its
+// streams costs us as much as resetting them, so both count together.
+func (l *Conn) blame() {
+	l.mu.Lock()
+	l.faults++
+	l.mu.Unlock()
+}
+
+// countFaults counts what blame noted. Only the accepting side does: a server
+// cannot spoil more streams than we open.
+func (r *reader) countFaults(n int) error {
+	if n == 0 || r.l.client {
+		return nil
+	}
+	return r.countMore(&r.counts.resets, n, r.l.cfg.Floods.Resets, "streams reset for what it sent")
 }
 
 func (r *reader) onReset(ev *http2.Event) error {

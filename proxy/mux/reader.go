@@ -1,6 +1,7 @@
 package mux
 
 import (
+	"cmp"
 	"errors"
 	"time"
 
@@ -61,9 +62,9 @@ func (r *reader) loop() error {
 		if m > 0 {
 			r.noteHeard()
 			used, perr := r.batch(buf[:n])
-			idle := r.endBatch()
-			if perr != nil {
-				return perr
+			idle, ferr := r.endBatch()
+			if err := cmp.Or(perr, ferr); err != nil {
+				return err
 			}
 			if used == 0 && n == len(buf) && len(buf) > idleBuffer {
 				return protocolError("no progress")
@@ -148,7 +149,7 @@ func (r *reader) streamFault(ev *http2.Event, err error) error {
 			return err
 		}
 	}
-	r.l.reset(he.Stream, &StreamError{Code: he.Code, Reason: he.Kind.String()}, true)
+	r.l.refuse(he.Stream, he.Code, he.Kind.String())
 	return r.count(&r.counts.idle, r.l.cfg.Floods.Idle, "malformed frames")
 }
 
@@ -183,8 +184,9 @@ func (r *reader) handle(ev *http2.Event) error {
 }
 
 // endBatch wakes whom the bytes were for, returns the link's credit, and lets
-// the writer send what was answered. It says whether the link has no streams.
-func (r *reader) endBatch() (idle bool) {
+// the writer send what was answered. It says whether the link has no streams; the
+// error is why it ended meanwhile, or is to.
+func (r *reader) endBatch() (idle bool, err error) {
 	r.flush()
 	l := r.l
 	l.mu.Lock()
@@ -195,11 +197,13 @@ func (r *reader) endBatch() (idle bool) {
 		r.owed = 0
 	}
 	idle = l.streams.len() == 0
+	faults, err := l.faults, l.err // one that ended is not read on
+	l.faults = 0
 	l.unlockKick()
 	if idle {
 		r.recent, r.recentID = nil, 0
 	}
-	return idle
+	return idle, cmp.Or(err, r.countFaults(faults))
 }
 
 func (r *reader) flush() {

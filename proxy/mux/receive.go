@@ -197,20 +197,28 @@ func (r *reader) conclude(s *Stream, id uint32, v verdict) {
 	case deliverOverrun:
 		r.l.fault(s, id, http2.ErrCodeFlowControl, "more data than the window")
 	case deliverShed:
-		r.l.fault(s, id, http2.ErrCodeEnhanceYourCalm, "shed: memory total reached")
+		r.l.spoil(s, id, http2.ErrCodeEnhanceYourCalm, "shed: memory total reached")
 	case delivered, deliverGone:
 	}
 }
 
 // refuse resets a stream for what its peer did.
 func (l *Conn) refuse(id uint32, code http2.ErrCode, reason string) {
-	l.reset(id, &StreamError{Code: code, Reason: reason}, true)
+	if l.reset(id, &StreamError{Code: code, Reason: reason}, true) {
+		l.blame()
+	}
 }
 
-// fault is refuse for something that was delivered. It may have been the last
+// fault is refuse for something that was delivered.
+func (l *Conn) fault(s *Stream, id uint32, code http2.ErrCode, reason string) {
+	l.blame()
+	l.spoil(s, id, code, reason)
+}
+
+// spoil resets a stream after something was delivered. It may have been the last
 // that was to come, so that the stream has left the table; who reads it must
 // learn of it all the same.
-func (l *Conn) fault(s *Stream, id uint32, code http2.ErrCode, reason string) {
+func (l *Conn) spoil(s *Stream, id uint32, code http2.ErrCode, reason string) {
 	e := &StreamError{Code: code, Reason: reason}
 	if !l.reset(id, e, true) {
 		s.fail(l, id, e, false)

@@ -37,6 +37,6 @@ func (l *Conn) stalled(now time.Duration) (ids []uint32) {
 // shed resets streams to make room for others.
 func (l *Conn) shed(ids []uint32) {
 	for _, id := range ids {
-		l.refuse(id, http2.ErrCodeEnhanceYourCalm, "shed: its window stayed shut")
+		l.reset(id, &StreamError{Code: http2.ErrCodeEnhanceYourCalm, Reason: "shed: its window stayed shut"}, true)
 	}
 }

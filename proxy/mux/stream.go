@@ -104,17 +104,18 @@ func (s *Stream) Release() {
 }
 
 func (l *Conn) release(s *Stream, id uint32) {
+	var unread error
 	l.mu.Lock()
 	if l.streams.get(id) == s {
 		code := http2.ErrCodeCancel
 		if s.sendDone && !l.client {
 			code = http2.ErrCodeNo
 		}
-		o := l.buffer()
-		o.b = http2.AppendReset(o.b, id, code)
+		unread = l.appendReset(id, code)
 		l.drop(s, nil)
 	}
 	l.unlockKick()
+	l.endIf(unread)
 
 	s.mu.Lock()
 	s.in.reset(l.mem)
@@ -157,16 +158,24 @@ func (l *Conn) reset(id uint32, e *StreamError, tell bool) bool {
 		l.mu.Unlock()
 		return false
 	}
+	var unread error
 	if tell {
-		o := l.buffer()
-		o.b = http2.AppendReset(o.b, id, e.Code)
+		unread = l.appendReset(id, e.Code)
 	}
 	whole := s.recvDone && e.Remote
 	l.drop(s, e)
 	l.room.Broadcast()
 	l.unlockKick()
 	s.fail(l, id, e, whole)
+	l.endIf(unread)
 	return true
+}
+
+// endIf ends the link when there is an error.
+func (l *Conn) endIf(err error) {
+	if err != nil {
+		l.end(err)
+	}
 }
 
 // fail wakes everyone. With whole set all of the peer's side had come before,
@@ -213,15 +222,30 @@ func (s *Stream) Ref() Ref { return Ref{s, s.gen} }
 
 // Reset is Stream.Reset, and does nothing once the stream was released.
 func (r Ref) Reset(code http2.ErrCode, reason string) {
-	if r.s == nil {
-		return
-	}
-	r.s.mu.Lock()
-	l, id, live := r.s.link, r.s.id, r.s.gen == r.gen && r.s.link != nil
-	r.s.mu.Unlock()
-	if live {
+	if l, id := r.live(); l != nil {
 		l.reset(id, &StreamError{Code: code, Reason: reason}, true)
 	}
+}
+
+// Fault is Reset for what the peer sent, such as a head that makes no sense. It
+// counts against the connection as a reset by the peer does.
+func (r Ref) Fault(code http2.ErrCode, reason string) {
+	if l, id := r.live(); l != nil {
+		l.refuse(id, code, reason)
+	}
+}
+
+// live gives where the stream is; nil once it was released.
+func (r Ref) live() (*Conn, uint32) {
+	if r.s == nil {
+		return nil, 0
+	}
+	r.s.mu.Lock()
+	defer r.s.mu.Unlock()
+	if r.s.gen != r.gen {
+		return nil, 0
+	}
+	return r.s.link, r.s.id
 }
 
 // Cancel is Stream.Cancel, and does nothing once the stream was released.
