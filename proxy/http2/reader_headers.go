@@ -43,7 +43,7 @@ func (r *Reader) headers(block []byte, ev *Event) *Error {
 	if cap(r.fields) > keepFields {
 		r.fields = nil
 	}
-	fields, kind := r.dec.decode(block, r.fields[:0], r.limits.MaxHeaderBytes)
+	fields, kind := r.dec.decode(block, r.fields[:0], r.limits.MaxHeaderBytes, r.limits.MaxFields)
 	r.fields = fields
 	if cap(r.block) > keepBlock {
 		r.block = nil

@@ -31,7 +31,7 @@ type Limits struct {
 	LinkStreams int // streams of one link
 	HeadBytes   int
 	LineBytes   int
-	HeadFields  int
+	HeadFields  int // Leno's own and pseudo-header fields not counted
 	Resets      int // in one second on one link, as the three below
 	Pings       int
 	Settings    int
@@ -57,6 +57,10 @@ const (
 	// at once must not use up what links may hold.
 	littleMemory = 128 << 20
 	littleWindow = 16 << 10
+
+	// ownFields is how many pseudo-header fields and fields of Leno's own a head of
+	// HTTP/2 may have besides.
+	ownFields = 16
 
 	// DefaultPeerLinks is enough for a peer's second link while the first is
 	// full, and for replacing both.
@@ -169,7 +173,7 @@ func (l *Limits) Link() mux.Config {
 	}
 	return mux.Config{
 		StreamWindow: window,
-		MaxStreams:   l.LinkStreams, MaxHeaderBytes: l.HeadBytes, Budget: budget,
+		MaxStreams:   l.LinkStreams, MaxHeaderBytes: l.HeadBytes, MaxFields: l.HeadFields + ownFields, Budget: budget,
 		Floods: mux.Floods{Resets: l.Resets, Pings: l.Pings, Settings: l.Settings, Idle: l.IdleFrames},
 	}
 }

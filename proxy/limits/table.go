@@ -113,7 +113,7 @@ func heads() []Row {
 			Past: "the message is refused", Code: tooLarge, Least: 256, Most: flow.MaxHead, field: func(l *Limits) *int { return &l.LineBytes },
 		},
 		{
-			Name: "head-fields", What: "fields of an HTTP/1 head", Who: "client, application",
+			Name: "head-fields", What: "fields of a head; in HTTP/2 pseudo-header fields and Leno's own take 16 more", Who: everyone,
 			Past: "the message is refused", Code: tooLarge, Least: 8, Most: 4096, field: func(l *Limits) *int { return &l.HeadFields },
 		},
 		{
@@ -160,7 +160,7 @@ func links() []Row {
 			Past: "the stream is refused", Code: overloaded, Least: 1, Most: many, field: func(l *Limits) *int { return &l.Streams },
 		},
 		{
-			Name: "link-buffers", What: "bytes received on all links that nobody took, of windows that grew, and under way to peers", Who: peers, Computed: true,
+			Name: "link-buffers", What: "bytes received on all links that nobody took, of heads beyond 4 KiB for each stream, of windows that grew, and under way to peers", Who: peers, Computed: true,
 			Past: "new streams are refused, and one that keeps sending unread bytes is reset", Code: overloaded,
 			Least: 1 << 20, Most: muchData, field: func(l *Limits) *int { return &l.LinkBuffers },
 		},
@@ -177,7 +177,7 @@ func links() []Row {
 		ending("bytes of one header block as it travels", frames.MaxBlockBytes),
 		ending("entries of one SETTINGS frame", frames.MaxSettings),
 		{
-			What: "heads of one stream, 1xx answers included", Who: "application, " + peers, Number: mux.MaxHeads,
+			What: "heads of one stream, 1xx answers included; with its trailers they may have twice `head-bytes`", Who: "application, " + peers, Number: mux.MaxHeads,
 			Past: "the stream is reset", Code: flow.BadResponse.String(),
 		},
 	}

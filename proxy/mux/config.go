@@ -14,6 +14,7 @@ const (
 	gatherLimit   = 32 << 10                           // DATA bytes in one write
 	dataQuantum   = http2.MinMaxFrame - frameHeaderLen // one turn of a stream: fills a TLS record
 	backlogLimit  = 256 << 10                          // bytes waiting to be written, all kinds
+	freeHeads     = 4 << 10                            // bytes of a stream's heads that its place pays for
 	shedUnread    = 32 << 10                           // unread bytes of a stream that is shed over budget
 	defaultPeerMx = 100                                // streams before the peer's SETTINGS came
 	lingerTime    = time.Second                        // waiting for the peer's end after ours
@@ -26,6 +27,9 @@ const (
 
 // MaxHeads is how many heads a stream may have: interim ones and the final one.
 const MaxHeads = 16
+
+// headsTimes is how often MaxHeaderBytes all heads of a stream may take together.
+const headsTimes = 2
 
 // Config is how a link behaves. The zero value is ready to use.
 type Config struct {
@@ -40,6 +44,9 @@ type Config struct {
 	// MaxHeaderBytes is the largest head taken, as RFC 9113, section 10.5.1
 	// counts it. Default 64 KiB.
 	MaxHeaderBytes int
+	// MaxFields is the number of fields of a head, pseudo-header fields among
+	// them. Default 144.
+	MaxFields int
 	// HeaderTable is the dynamic table in bytes, for both sides. Default 16 KiB.
 	HeaderTable int
 	// PingAfter is how long nothing may come after something was sent.

@@ -47,6 +47,7 @@ func (r *reader) init(l *Conn) {
 	r.l = l
 	r.codec = http2.NewReader(http2.Limits{
 		MaxHeaderBytes: l.cfg.MaxHeaderBytes,
+		MaxFields:      l.cfg.MaxFields,
 		TableSize:      uint32(l.cfg.HeaderTable),
 	})
 	r.credit = l.cfg.ConnWindow

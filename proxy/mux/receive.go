@@ -235,6 +235,9 @@ func (s *Stream) putHead(l *Conn, ev *http2.Event) verdict {
 	if s.ended || len(s.heads) >= MaxHeads || s.final && !ev.EndStream {
 		return deliverMalformed
 	}
+	if v := s.roomForHead(l, ev); v != delivered {
+		return v
+	}
 	h := headBlock{from: len(s.fields), end: ev.EndStream, tooLarge: ev.TooLarge}
 	s.fields = append(s.fields, ev.Fields...)
 	h.to = len(s.fields)

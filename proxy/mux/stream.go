@@ -23,6 +23,7 @@ type Stream struct {
 	fields   []http2.Field // of all header blocks, one after another
 	heads    []headBlock
 	nextHead int
+	headSize int  // of fields, as headSize counts it
 	final    bool // the last head before the body came
 	trailers headBlock
 	in       recvQueue
@@ -122,11 +123,7 @@ func (l *Conn) release(s *Stream, id uint32) {
 	if grown := s.window - l.cfg.StreamWindow; grown > 0 {
 		l.mem.give(grown)
 	}
-	clear(s.fields)
-	s.fields, s.heads = s.fields[:0], s.heads[:0]
-	if cap(s.fields) > keepFields {
-		s.fields = nil
-	}
+	s.forgetHeads(l)
 	s.nextHead, s.trailers, s.peeked = 0, headBlock{}, 0
 	s.final, s.ended, s.stopped, s.waits = false, false, false, false
 	s.err, s.onAbort, s.abort = nil, nil, nil
