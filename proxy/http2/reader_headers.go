@@ -4,6 +4,7 @@ package http2
 // bytes before any of them is taken.
 func (r *Reader) beginFragment(h frameHeader) *Error {
 	if h.typ == FrameHeaders {
+		r.blockCount++
 		r.blockStream = h.stream
 		r.blockEnd = h.has(FlagEndStream)
 		r.blockFrames, r.blockLen = 0, 0

@@ -117,7 +117,7 @@ func heads() []Row {
 			Past: "the message is refused", Code: tooLarge, Least: 8, Most: 4096, field: func(l *Limits) *int { return &l.HeadFields },
 		},
 		{
-			What: "seconds from the first byte of a head to its last", Who: clients, Number: seconds(accept.HeadTimeout),
+			What: "seconds from the first byte of an HTTP/1 head to its last", Who: clients, Number: seconds(accept.HeadTimeout),
 			Past: "the request is refused", Code: flow.SlowRequest.String(),
 		},
 		{
@@ -160,7 +160,7 @@ func links() []Row {
 			Past: "the stream is refused", Code: overloaded, Least: 1, Most: many, field: func(l *Limits) *int { return &l.Streams },
 		},
 		{
-			Name: "link-buffers", What: "bytes received on all links that nobody took, of heads beyond 4 KiB for each stream, of windows that grew, and under way to peers", Who: peers, Computed: true,
+			Name: "link-buffers", What: "bytes received on all links that nobody took, of heads beyond 4 KiB for each stream, of header blocks under way, of windows that grew, and under way to peers", Who: peers, Computed: true,
 			Past: "new streams are refused, and one that keeps sending unread bytes is reset", Code: overloaded,
 			Least: 1 << 20, Most: muchData, field: func(l *Limits) *int { return &l.LinkBuffers },
 		},
@@ -175,6 +175,11 @@ func links() []Row {
 		ending("bytes of answers to control frames, and of resets, that the peer does not read", mux.MaxAnswers),
 		ending("CONTINUATION frames of one header block", frames.MaxContinuations),
 		ending("bytes of one header block as it travels", frames.MaxBlockBytes),
+		ending("seconds from the first frame of a header block to its last", seconds(mux.HeadTime)),
+		{
+			What: "bytes of a header block under way when buffers are over seven eighths used", Who: "client, application",
+			Number: mux.MaxHeldBlock, Past: "the connection is ended", Code: calm,
+		},
 		ending("entries of one SETTINGS frame", frames.MaxSettings),
 		{
 			What: "heads of one stream, 1xx answers included; with its trailers they may have twice `head-bytes`", Who: "application, " + peers, Number: mux.MaxHeads,

@@ -31,6 +31,13 @@ const MaxHeads = 16
 // headsTimes is how often MaxHeaderBytes all heads of a stream may take together.
 const headsTimes = 2
 
+// HeadTime is how long a header block may take from its first frame to its last.
+const HeadTime = 30 * time.Second
+
+// MaxHeldBlock is how many bytes the header block of a stranger may hold before
+// it ends, when memory is short.
+const MaxHeldBlock = 8 << 10
+
 // Config is how a link behaves. The zero value is ready to use.
 type Config struct {
 	// MaxStreams is the number of streams at once, for both sides. Default

@@ -66,6 +66,8 @@ type Conn struct {
 	runningPeak int       // since the last tick
 	workers     []*worker // idle
 	working     sync.WaitGroup
+	block       int           // the header block of the peer that is under way, 0: none is
+	blockSince  time.Duration // when it was first seen
 	timer       *time.Timer
 	ticking     bool
 

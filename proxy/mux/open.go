@@ -51,6 +51,11 @@ func (l *Conn) adopt(s *Stream, id uint32) {
 	s.sendWindow = l.peerWindow
 	l.streams.put(id, s)
 	l.active.Add(1)
+	l.startTicking()
+}
+
+// startTicking has tick look after the link. Conn.mu is held.
+func (l *Conn) startTicking() {
 	if !l.ticking {
 		l.ticking = true
 		l.timer.Reset(min(l.cfg.PingAfter, tickEvery))

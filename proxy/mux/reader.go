@@ -28,6 +28,8 @@ type reader struct {
 	wakes  []*Stream
 	starts []start
 
+	blockHeld int // bytes charged for the header block under way
+
 	credit int // what the peer may send on the link
 	owed   int // received, and its credit not returned yet
 
@@ -56,6 +58,7 @@ func (r *reader) init(l *Conn) {
 // loop reads until the connection ends, and says why.
 func (r *reader) loop() error {
 	defer r.giveBig()
+	defer func() { _ = r.chargeBlock(0) }()
 	buf, n := r.small[:], 0
 	for {
 		m, err := r.l.conn.Read(buf[n:])
@@ -190,7 +193,10 @@ func (r *reader) handle(ev *http2.Event) error {
 func (r *reader) endBatch() (idle bool, err error) {
 	r.flush()
 	l := r.l
+	block, held := r.codec.Block()
+	spent := r.chargeBlock(held)
 	l.mu.Lock()
+	l.noteBlock(block)
 	if r.owed >= l.cfg.ConnWindow/4 && !l.closing {
 		o := l.buffer()
 		o.b = http2.AppendWindowUpdate(o.b, 0, uint32(r.owed))
@@ -204,7 +210,7 @@ func (r *reader) endBatch() (idle bool, err error) {
 	if idle {
 		r.recent, r.recentID = nil, 0
 	}
-	return idle, cmp.Or(err, r.countFaults(faults))
+	return idle, cmp.Or(err, spent, r.countFaults(faults))
 }
 
 func (r *reader) flush() {
