@@ -1,7 +1,10 @@
 package proxy
 
 import (
+	"cmp"
 	"context"
+	"net"
+	"net/netip"
 	"sync"
 	"time"
 
@@ -30,6 +33,32 @@ func forApplications(c mux.Config) mux.Config {
 	c.PingAfter, c.KeepAlive, c.PingTimeout = appKeepAlive, appKeepAlive, appPingTimeout
 	c.Strict = true
 	return c
+}
+
+// forClients is how connections of clients behave that speak HTTP/2, on the side
+// of the workload and on that of its clients. Anybody may open such a
+// connection, so together they may have half of what links may: streams of the
+// mesh are not for strangers to take. Neither side may take that from the other,
+// nor one of them from the others on its side.
+func forClients(c mux.Config, streams int) (in, out mux.Config) {
+	if streams > 0 {
+		c.MaxStreams = min(cmp.Or(c.MaxStreams, mux.DefaultMaxStreams), max(1, streams/2))
+	}
+	in, out = c, c
+	if c.Budget != nil {
+		bytes := c.Budget.Limit() / 2
+		all := c.Budget.Part(bytes, streams)
+		in.Budget, out.Budget = all.Part(bytes*3/4, streams*3/4), all.Part(bytes*3/4, streams*3/4)
+	}
+	return in, out
+}
+
+// addrOf gives the address of a client, without its port.
+func addrOf(c net.Conn) netip.Addr {
+	if a, ok := c.RemoteAddr().(*net.TCPAddr); ok {
+		return a.AddrPort().Addr().Unmap()
+	}
+	return netip.Addr{}
 }
 
 // clientSet is the HTTP/2 connections of clients. The zero value is ready; it

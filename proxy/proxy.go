@@ -84,6 +84,9 @@ type Config struct {
 	// PeerLinks and PeerStreams bound the links of one workload and the streams
 	// on them that are being served. 0 means no bound.
 	PeerLinks, PeerStreams int
+	// ClientStreams bounds the streams of all clients' connections of HTTP/2
+	// that are being served. 0 means no bound.
+	ClientStreams int
 	// AppConns and AppQueue bound the HTTP/2 connections to one application,
 	// and the requests that wait for one. Defaults send.DefaultShared and
 	// send.DefaultQueued.
@@ -139,6 +142,7 @@ func New(cfg Config) (*Proxy, error) {
 	for _, a := range inboundListens(cfg) {
 		p.core.listens[a.Addr()] = true
 	}
+	p.core.inClients, p.core.outClients = forClients(p.core.http2, cfg.ClientStreams)
 	p.core.inSeats.Max, p.core.outSeats.Max, p.core.waiting.Max = cfg.MaxConns, cfg.MaxConns, maxTold
 	sessions := tls.NewLRUClientSessionCache(1024)
 	p.peers = send.NewPeers(send.PeersConfig{
@@ -191,7 +195,8 @@ func (p *Proxy) buildInbound() {
 	p.inbound = &inbound{
 		core: p.core, link: p.cfg.Link, strangers: strangers{pool: p.appPool},
 		handshakes: flow.Seats{Max: p.cfg.MaxHandshakes},
-		links:      linkSet{shares: shares{mostLinks: p.cfg.PeerLinks, mostStreams: p.cfg.PeerStreams}},
+		links:      linkSet{shares: shares[mesh.WorkloadID]{mostLinks: p.cfg.PeerLinks, mostStreams: p.cfg.PeerStreams}},
+		strange:    shares[netip.Addr]{mostStreams: p.cfg.ClientStreams / 2},
 		identify: func(ctx context.Context, c net.Conn) (net.Conn, identify.Peer, error) {
 			if t, ok := socket.TCP(c); ok {
 				_ = link.Tune(t)

@@ -18,13 +18,14 @@ type Limits struct {
 	Heap   int64  // soft limit of the Go runtime, in bytes (GOMEMLIMIT)
 
 	// Computed from Memory unless they are set.
-	Connections  int // of each side: towards the workload, and of its clients
-	Handshakes   int // of links, under way
-	Streams      int // of all links, being served
-	PeerStreams  int // of one peer's links, being served
-	LinkBuffers  int // bytes received on links that nobody took yet
-	WideBuffers  int // bytes of connections' buffers beyond the small ones
-	Destinations int // that clients made the proxy ask for
+	Connections   int // of each side: towards the workload, and of its clients
+	Handshakes    int // of links, under way
+	Streams       int // of all links, being served
+	PeerStreams   int // of one peer's links, being served
+	ClientStreams int // of clients' connections of HTTP/2, being served
+	LinkBuffers   int // bytes received on links that nobody took yet
+	WideBuffers   int // bytes of connections' buffers beyond the small ones
+	Destinations  int // that clients made the proxy ask for
 
 	// The same whatever the memory, unless they are set.
 	PeerLinks   int // links of one workload
@@ -111,6 +112,7 @@ func (l *Limits) fromMemory() {
 	l.Handshakes = min(max(part/handshakeCost, 16), 512)
 	l.Streams = 2 * part / streamCost
 	l.PeerStreams = l.Streams / 2
+	l.ClientStreams = l.Streams / 2
 	l.LinkBuffers = 2 * part
 	l.WideBuffers = part
 	l.Destinations = min(max(part/destinationCost/2, 64), 4096)

@@ -148,7 +148,7 @@ func links() []Row {
 			Code: overloaded, Least: 1, Most: many, field: func(l *Limits) *int { return &l.PeerLinks },
 		},
 		{
-			Name: "link-streams", What: "streams of one link, or of one client's HTTP/2 connection", Who: clients + ", " + peers, Past: "the stream is refused", Code: overloaded,
+			Name: "link-streams", What: "streams of one link, or of one client's HTTP/2 connection, which may have half of `client-streams` at most", Who: clients + ", " + peers, Past: "the stream is refused", Code: overloaded,
 			Least: 1, Most: many, field: func(l *Limits) *int { return &l.LinkStreams },
 		},
 		{
@@ -156,11 +156,15 @@ func links() []Row {
 			Past: "the stream is refused", Code: overloaded, Least: 1, Most: many, field: func(l *Limits) *int { return &l.PeerStreams },
 		},
 		{
-			Name: "streams", What: "streams of all links that are being served", Who: peers, Computed: true,
+			Name: "client-streams", What: "streams of all connections of HTTP/2 of clients that are being served; three quarters of them on each side, half of one address or, among the workload's own clients, of one connection",
+			Who: clients, Computed: true, Past: "the stream is refused", Code: overloaded, Least: 4, Most: many, field: func(l *Limits) *int { return &l.ClientStreams },
+		},
+		{
+			Name: "streams", What: "streams of all links, and of those connections, that are being served", Who: clients + ", " + peers, Computed: true,
 			Past: "the stream is refused", Code: overloaded, Least: 1, Most: many, field: func(l *Limits) *int { return &l.Streams },
 		},
 		{
-			Name: "link-buffers", What: "bytes received on all links that nobody took, of heads beyond 4 KiB for each stream, of header blocks under way, of windows that grew, and under way to peers", Who: peers, Computed: true,
+			Name: "link-buffers", What: "bytes received on all links and connections of HTTP/2 that nobody took, of heads beyond 4 KiB for each stream, of header blocks under way, of windows that grew, and under way to peers; of clients half of them, three quarters of that on each side", Who: everyone, Computed: true,
 			Past: "new streams are refused, and one that keeps sending unread bytes is reset", Code: overloaded,
 			Least: 1 << 20, Most: muchData, field: func(l *Limits) *int { return &l.LinkBuffers },
 		},

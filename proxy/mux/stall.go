@@ -12,7 +12,8 @@ const StallTime = 10 * time.Second
 
 // tight says whether more than three quarters of what all links share is used.
 func (b *Budget) tight() bool {
-	return b.used.Load() > b.limit*3/4 || b.MaxServed > 0 && int(b.served.Load()) > b.MaxServed*3/4
+	return b != nil && (b.used.Load() > b.limit*3/4 ||
+		b.MaxServed > 0 && int(b.served.Load()) > b.MaxServed*3/4 || b.whole.tight())
 }
 
 // stalled finds the streams whose Write has not moved for StallTime, while

@@ -84,7 +84,7 @@ func (s *Sidecar) buildProxy() (err error) {
 		Link: l.Link(), Software: s.cfg.Version, Limits: l.HTTP1(), DrainTimeout: s.cfg.DrainTimeout,
 		MaxConns: l.Connections, MaxHandshakes: l.Handshakes, MaxDestinations: l.Destinations,
 		AppConns: l.AppConns, AppQueue: l.AppQueue,
-		PeerLinks: l.PeerLinks, PeerStreams: l.PeerStreams, WideBuffers: int64(l.WideBuffers),
+		PeerLinks: l.PeerLinks, PeerStreams: l.PeerStreams, ClientStreams: l.ClientStreams, WideBuffers: int64(l.WideBuffers),
 		Watch:   func(t mesh.Target) { s.sub.Watch(t) },
 		Unwatch: func(t mesh.Target) { s.sub.Unwatch(t) },
 	})
