@@ -53,6 +53,17 @@ func forClients(c mux.Config, streams int) (in, out mux.Config) {
 	return in, out
 }
 
+// flooded counts and logs connections of HTTP/2 on one side that were ended for
+// what came on them.
+func (c *core) flooded(cfg mux.Config, side telemetry.Direction) mux.Config {
+	cfg.OnFlood = func(peer net.Addr, limit string, err error) {
+		c.log.Info("connection of HTTP/2 ended for a flood", "direction", side.String(), "reason", limit, "peer", peer.String(), "error", err)
+		c.metrics.Counter("leno_floods_total", "Connections of HTTP/2 that were ended for what their peer sent, by the limit.",
+			telemetry.Label{Name: "direction", Value: side.String()}, telemetry.Label{Name: "reason", Value: limit}).Add(1)
+	}
+	return cfg
+}
+
 // addrOf gives the address of a client, without its port.
 func addrOf(c net.Conn) netip.Addr {
 	if a, ok := c.RemoteAddr().(*net.TCPAddr); ok {

@@ -219,7 +219,7 @@ func (i *inbound) carry(ctx context.Context, from *caller, port *ownPort, st *fl
 		i.requests(ctx, c, from, port)
 	case p == mesh.HTTP2:
 		st.Direct()
-		i.multiplexed(ctx, c, i.http2, from, port)
+		i.multiplexed(ctx, c, i.flooded(i.http2, telemetry.Inbound), from, port)
 	default:
 		st.Direct()
 		i.join(from, port, up, down)

@@ -142,13 +142,14 @@ func New(cfg Config) (*Proxy, error) {
 	for _, a := range inboundListens(cfg) {
 		p.core.listens[a.Addr()] = true
 	}
-	p.core.inClients, p.core.outClients = forClients(p.core.http2, cfg.ClientStreams)
+	in, out := forClients(p.core.http2, cfg.ClientStreams)
+	p.core.inClients, p.core.outClients = p.core.flooded(in, telemetry.Inbound), p.core.flooded(out, telemetry.Outbound)
 	p.core.inSeats.Max, p.core.outSeats.Max, p.core.waiting.Max = cfg.MaxConns, cfg.MaxConns, maxTold
 	sessions := tls.NewLRUClientSessionCache(1024)
 	p.peers = send.NewPeers(send.PeersConfig{
-		Dial: dialPeer, Link: cfg.Link, Buffers: p.core.buffers, Log: p.core.log,
+		Dial: dialPeer, Link: p.core.flooded(cfg.Link, telemetry.Outbound), Buffers: p.core.buffers, Log: p.core.log,
 		HTTP: send.HTTPConfig{
-			Limits: cfg.Limits, HTTP2: p.core.http2, MaxShared: cfg.AppConns, MaxQueued: cfg.AppQueue,
+			Limits: cfg.Limits, HTTP2: p.core.flooded(p.core.http2, telemetry.Outbound), MaxShared: cfg.AppConns, MaxQueued: cfg.AppQueue,
 		},
 		Handshake: func(ctx context.Context, c net.Conn, e mesh.Endpoint) (net.Conn, time.Time, error) {
 			t, peer, err := identify.Dialled(ctx, cfg.Identity, sessions, c, e)
@@ -193,7 +194,7 @@ func (p *Proxy) outboundCounters(d *mesh.Destination, e mesh.Endpoint) *counters
 func (p *Proxy) buildInbound() {
 	config := p.cfg.Identity.ServerTLS(link.ALPN)
 	p.inbound = &inbound{
-		core: p.core, link: p.cfg.Link, strangers: strangers{pool: p.appPool},
+		core: p.core, link: p.core.flooded(p.cfg.Link, telemetry.Inbound), strangers: strangers{pool: p.appPool},
 		handshakes: flow.Seats{Max: p.cfg.MaxHandshakes},
 		links:      linkSet{shares: shares[mesh.WorkloadID]{mostLinks: p.cfg.PeerLinks, mostStreams: p.cfg.PeerStreams}},
 		strange:    shares[netip.Addr]{mostStreams: p.cfg.ClientStreams / 2},
@@ -208,7 +209,8 @@ func (p *Proxy) buildInbound() {
 
 func (p *Proxy) appPool(port mesh.Port) *send.HTTP {
 	return send.NewHTTP(send.HTTPConfig{
-		App: true, Limits: p.cfg.Limits, Buffers: p.core.buffers, HTTP2: p.core.http2, Go: p.peers.Go,
+		App: true, Limits: p.cfg.Limits, Buffers: p.core.buffers, Go: p.peers.Go,
+		HTTP2:     p.core.flooded(p.core.http2, telemetry.Inbound),
 		MaxShared: p.cfg.AppConns, MaxQueued: p.cfg.AppQueue,
 		Dial: func(ctx context.Context) (net.Conn, error) { return dialApp(ctx, port.Target) },
 	})

@@ -1,13 +1,11 @@
 package mux
 
-import "github.com/leno-mesh/leno/proxy/http2"
-
 // A header block may come in many frames, and nothing else can come in between:
 // until its last one it is memory that no stream accounts for.
 
 var (
-	errSlowHead  error = &linkError{http2.ErrCodeEnhanceYourCalm, "header block that does not end"}
-	errHeldBlock error = &linkError{http2.ErrCodeEnhanceYourCalm, "large header block under way while memory is short"}
+	errSlowHead  = flood(floodBlock, "header block that does not end")
+	errHeldBlock = flood(floodBlock, "large header block under way while memory is short")
 )
 
 // chargeBlock charges what the header block under way holds. The error says that

@@ -1,6 +1,7 @@
 package mux
 
 import (
+	"net"
 	"time"
 
 	"github.com/leno-mesh/leno/proxy/http2"
@@ -73,6 +74,9 @@ type Config struct {
 	Budget *Budget
 	// Floods bounds what the peer may send in one second.
 	Floods Floods
+	// OnFlood, if there is one, hears of a connection that was ended for what its
+	// peer sent, and for which bound, in a closed set fit for a metric label.
+	OnFlood func(peer net.Addr, limit string, err error)
 	// Share is what the links of one peer have together; nil means no bound.
 	Share *Share
 	// Settings are sent with our first ones, for PeerSetting at the other end.

@@ -171,7 +171,11 @@ func (l *Conn) Run(ctx context.Context) error {
 	l.endWorkers()
 	l.working.Wait()
 	close(l.done)
-	return l.Err()
+	err := l.Err()
+	if limit := floodOf(err); limit != "" && l.cfg.OnFlood != nil {
+		l.cfg.OnFlood(l.conn.RemoteAddr(), limit, err)
+	}
+	return err
 }
 
 // Close ends the link at once: a GOAWAY goes out if it can, and every stream

@@ -24,6 +24,17 @@ const (
 	DefaultIdle     = 4096
 )
 
+// What connections are ended for, see Config.OnFlood: the names of the limits
+// where they have one.
+const (
+	floodResets   = "resets"
+	floodPings    = "pings"
+	floodSettings = "settings"
+	floodIdle     = "idle-frames"
+	floodAnswers  = "unread-answers"
+	floodBlock    = "header-block"
+)
+
 const (
 	// MaxAnswers bounds the answers and resets in bytes that a peer does not read.
 	MaxAnswers = 256 << 10
@@ -49,9 +60,23 @@ func (r *reader) countMore(n *int, more, limit int, what string) error {
 	}
 	*n += more
 	if *n > limit {
-		return flood(what)
+		return flood(r.counts.limit(n), "too many "+what)
 	}
 	return nil
+}
+
+// limit is which bound n counts towards.
+func (c *floodCounts) limit(n *int) string {
+	switch n {
+	case &c.resets:
+		return floodResets
+	case &c.pings:
+		return floodPings
+	case &c.settings:
+		return floodSettings
+	default:
+		return floodIdle
+	}
 }
 
 // answer notes that n bytes of out answer the peer. One that asks and does not
@@ -59,7 +84,7 @@ func (r *reader) countMore(n *int, more, limit int, what string) error {
 func (l *Conn) answer(n int) error {
 	l.answers += n
 	if l.answers > MaxAnswers {
-		return flood("frames while it does not read the answers")
+		return flood(floodAnswers, "too many frames while it does not read the answers")
 	}
 	return nil
 }
@@ -171,7 +196,7 @@ func (r *reader) widen(ev *http2.Event) (bool, error) {
 	defer l.mu.Unlock()
 	if ev.Stream == 0 {
 		if l.connWindow += inc; l.connWindow > http2.MaxWindow {
-			return false, &linkError{http2.ErrCodeFlowControl, "connection window too large"}
+			return false, connError(http2.ErrCodeFlowControl, "connection window too large")
 		}
 		return true, nil
 	}
@@ -240,7 +265,7 @@ func (l *Conn) apply(s http2.Setting) error {
 		l.peerWindow = int(s.Value)
 		for _, st := range l.streams.all() {
 			if !l.widen(st, delta) {
-				return &linkError{http2.ErrCodeFlowControl, "stream window too large"}
+				return connError(http2.ErrCodeFlowControl, "stream window too large")
 			}
 		}
 	default:

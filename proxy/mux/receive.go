@@ -105,7 +105,7 @@ func (l *Conn) late(id uint32) error {
 	case endNever:
 		return protocolError("stream below one that was opened")
 	case endStream:
-		return &linkError{http2.ErrCodeStreamClosed, "frame of a stream that had ended"}
+		return connError(http2.ErrCodeStreamClosed, "frame of a stream that had ended")
 	case endReset:
 		return l.answerReset(id, http2.ErrCodeStreamClosed)
 	default:
@@ -134,7 +134,7 @@ func (r *reader) onData(ev *http2.Event) error {
 	r.credit -= ev.Flow
 	r.owed += ev.Flow
 	if r.credit < 0 {
-		return &linkError{http2.ErrCodeFlowControl, "more data than the link's window"}
+		return connError(http2.ErrCodeFlowControl, "more data than the link's window")
 	}
 	if len(ev.Data) == 0 && ev.Last && !ev.EndStream {
 		if err := r.count(&r.counts.idle, r.l.cfg.Floods.Idle, "empty DATA frames"); err != nil {
