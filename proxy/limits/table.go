@@ -169,7 +169,7 @@ func links() []Row {
 			Least: 1 << 20, Most: muchData, field: func(l *Limits) *int { return &l.LinkBuffers },
 		},
 		{
-			What: "seconds that a peer may keep a stream's window shut when streams or buffers are over three quarters used", Who: peers,
+			What: fmt.Sprintf("seconds that a peer may take for %d bytes that wait to be sent on a stream, when streams or buffers are over three quarters used", mux.StallBytes), Who: clients + ", " + peers,
 			Number: seconds(mux.StallTime), Past: "the stream is reset", Code: calm,
 		},
 		flooding("resets", "RST_STREAM of a connection of HTTP/2 in one second, and streams that the proxy has to reset for what came on them, but for streams that the proxy opened", func(l *Limits) *int { return &l.Resets }),

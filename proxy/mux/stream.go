@@ -52,8 +52,9 @@ type Stream struct {
 	sendDone, recvDone bool
 	sendErr            *StreamError
 	mark               uint64        // position of HEADERS in everything written
-	stuckAt            time.Duration // when a Write was first seen that did not move; 0: none
-	stuckLeft          int           // what of it was left then
+	sent               int64         // DATA bytes
+	stuckAt            time.Duration // since when it has sent little and had more to send; 0: it has not
+	stuckSent          int64         // what it had sent then
 
 	readWake, writeWake chan struct{}
 }
@@ -85,7 +86,7 @@ func (s *Stream) begin(l *Conn, id uint32) {
 	s.link, s.id = l, id
 	s.window, s.credit = l.cfg.StreamWindow, l.cfg.StreamWindow
 	s.mu.Unlock()
-	s.sendDone, s.recvDone, s.sendErr, s.stuckAt = false, false, nil, 0
+	s.sendDone, s.recvDone, s.sendErr, s.stuckAt, s.sent = false, false, nil, 0, 0
 }
 
 // ID is the number of the stream on its link.

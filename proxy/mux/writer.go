@@ -128,6 +128,7 @@ func (l *Conn) fill() {
 func (l *Conn) appendData(s *Stream, p []byte, end bool) {
 	o := l.buffer()
 	o.b = http2.AppendData(o.b, s.id, p, end)
+	s.sent += int64(len(p))
 	s.sendWindow -= len(p)
 	l.connWindow -= len(p)
 	l.outData += len(p)
