@@ -25,6 +25,7 @@ func (l *Conn) Open(fields []http2.Field, end bool) (*Stream, error) {
 	id := l.nextID
 	l.nextID += 2
 	l.adopt(s, id)
+	s.bodyless = l.cfg.Strict && value(fields, ":method") == "HEAD"
 	l.appendHead(s, fields, end)
 	l.unlockKick()
 	return s, nil

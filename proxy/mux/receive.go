@@ -250,30 +250,43 @@ func (s *Stream) putHead(l *Conn, ev *http2.Event) verdict {
 		s.heads = append(s.heads, h)
 		s.final = !l.client || !interim(ev.Fields)
 		if s.want = -1; l.cfg.Strict && s.final && !ev.EndStream {
-			s.want = http2.ContentLength(ev.Fields)
+			s.want = s.promised(l, ev.Fields)
 		}
 	}
-	if s.ended = ev.EndStream; s.ended && s.short(l) {
+	if s.ended = ev.EndStream; s.ended && s.short() {
 		return deliverMalformed
 	}
 	return s.wakeable()
 }
 
-// short says whether a body that has ended has another length than its head
-// promised (RFC 9113, section 8.1.1). The answer to a HEAD request promises one
-// and has no body. s.mu is held.
-func (s *Stream) short(l *Conn) bool {
-	return s.want >= 0 && s.got != s.want && !(l.client && s.got == 0)
+// promised is the length of the body that a head announces, -1 when it does not.
+// The answer to HEAD, and one of status 304, give the length of a body that they
+// do not have (RFC 9110, section 8.6). s.mu is held.
+func (s *Stream) promised(l *Conn, fields []http2.Field) int64 {
+	if s.bodyless || l.client && value(fields, ":status") == "304" {
+		return 0
+	}
+	return http2.ContentLength(fields)
 }
+
+// short says whether a body that has ended has another length than its head
+// promised (RFC 9113, section 8.1.1). s.mu is held.
+func (s *Stream) short() bool { return s.want >= 0 && s.got != s.want }
 
 // interim says whether a response head is a 1xx one.
 func interim(fields []http2.Field) bool {
+	status := value(fields, ":status")
+	return len(status) == 3 && status[0] == '1'
+}
+
+// value gives the first field called name.
+func value(fields []http2.Field, name string) string {
 	for i := range fields {
-		if f := &fields[i]; f.Name == ":status" {
-			return len(f.Value) == 3 && f.Value[0] == '1'
+		if f := &fields[i]; f.Name == name {
+			return f.Value
 		}
 	}
-	return false
+	return ""
 }
 
 // putData adds a piece of a DATA frame.
@@ -300,7 +313,7 @@ func (s *Stream) putData(l *Conn, ev *http2.Event) verdict {
 	}
 	s.in.add(l.mem, ev.Data)
 	if ev.EndStream {
-		if s.ended = true; s.short(l) {
+		if s.ended = true; s.short() {
 			return deliverMalformed
 		}
 	} else if len(ev.Data) == 0 {

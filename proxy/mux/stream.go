@@ -31,6 +31,7 @@ type Stream struct {
 	ended    bool  // END_STREAM came
 	want     int64 // length of the body as promised, -1: none was
 	got      int64 // what came of it
+	bodyless bool  // the answer has no body, whatever length its head gives
 	err      *StreamError
 	onAbort  func(*StreamError)
 	abort    *StreamError // with which the stream was aborted
@@ -128,7 +129,7 @@ func (l *Conn) release(s *Stream, id uint32) {
 	s.nextHead, s.trailers, s.peeked = 0, headBlock{}, 0
 	s.final, s.ended, s.stopped, s.waits = false, false, false, false
 	s.err, s.onAbort, s.abort = nil, nil, nil
-	s.owed, s.since, s.got, s.want = 0, 0, 0, -1
+	s.owed, s.since, s.got, s.want, s.bodyless = 0, 0, 0, -1, false
 	s.link, s.id = nil, 0
 	s.gen++
 	s.mu.Unlock()
