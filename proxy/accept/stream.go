@@ -90,6 +90,8 @@ func (s *Stream) Buffered() ([]byte, bool) {
 
 // Respond is part of flow.Caller.
 func (s *Stream) Respond(r *flow.Response, end bool) error {
+	s.seat.Reads() // a client that does not read keeps heads waiting too
+	defer s.seat.Read(0)
 	if s.plain {
 		return s.stream.WriteHead(s.message.PlainResponse(r), end)
 	}
@@ -112,6 +114,8 @@ func (s *Stream) Flush() error { return nil }
 
 // Finish is part of flow.Sink.
 func (s *Stream) Finish(trailers []flow.Field) error {
+	s.seat.Reads()
+	defer s.seat.Read(0)
 	if s.plain {
 		var err error
 		if trailers, err = flow.PlainTrailers(trailers); err != nil {
