@@ -164,7 +164,7 @@ func links() []Row {
 			Past: "the stream is refused", Code: overloaded, Least: 1, Most: many, field: func(l *Limits) *int { return &l.Streams },
 		},
 		{
-			Name: "link-buffers", What: "bytes received on all links and connections of HTTP/2 that nobody took, of heads beyond 4 KiB for each stream, of header blocks under way, of windows that grew, and under way to peers; of clients half of them, three quarters of that on each side", Who: everyone, Computed: true,
+			Name: "link-buffers", What: "bytes received on all links and connections of HTTP/2 that nobody took, of heads beyond 4 KiB for each stream, of header blocks under way, of windows that grew, and waiting or under way to peers; of clients half of them, three quarters of that on each side", Who: everyone, Computed: true,
 			Past: "new streams are refused, and one that keeps sending unread bytes is reset", Code: overloaded,
 			Least: 1 << 20, Most: muchData, field: func(l *Limits) *int { return &l.LinkBuffers },
 		},

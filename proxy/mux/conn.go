@@ -35,6 +35,7 @@ type Conn struct {
 	// Sending.
 	enc        *http2.Encoder
 	out        *outBuffer // frames that wait to be written; nil: none
+	outHeld    int        // bytes charged for out
 	outData    int        // DATA bytes in out
 	dataFrames uint64     // DATA frames sent so far
 	answers    int        // bytes in out that answer the peer's control frames, and resets
@@ -170,6 +171,9 @@ func (l *Conn) Run(ctx context.Context) error {
 	l.timer.Stop()
 	l.endWorkers()
 	l.working.Wait()
+	l.mu.Lock()
+	l.freeOut()
+	l.mu.Unlock()
 	close(l.done)
 	err := l.Err()
 	if limit := floodOf(err); limit != "" && l.cfg.OnFlood != nil {

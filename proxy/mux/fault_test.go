@@ -2,6 +2,7 @@ package mux
 
 import (
 	"net"
+	"strings"
 	"testing"
 	"testing/synctest"
 
@@ -98,4 +99,29 @@ func TestUnreadResetsAreBounded(t *testing.T) {
 			})
 		})
 	}
+}
+
+// What a peer does not read counts as memory of the links: heads that wait too.
+func TestBacklogIsCharged(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a, b := net.Pipe()
+		budget := NewBudget(1 << 20)
+		l := NewServer(b, Config{Budget: budget}, func(s *Stream) {
+			large := []http2.Field{{Name: ":status", Value: "103"}, {Name: "link", Value: strings.Repeat("x", 20<<10)}}
+			for s.WriteHead(large, false) == nil {
+			}
+		})
+		ended := make(chan error, 1)
+		go func() { ended <- l.Run(ctx) }()
+		_, _ = a.Write(append(http2.AppendSettings([]byte(http2.Preface)), head(1, true)...))
+		synctest.Wait()
+		if n := budget.Used(); n < backlogLimit || n > 3*backlogLimit {
+			t.Errorf("%d bytes are charged", n)
+		}
+		_ = a.Close()
+		<-ended
+		if n := budget.Used(); n != 0 {
+			t.Errorf("%d bytes are charged at the end", n)
+		}
+	})
 }
