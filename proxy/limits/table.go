@@ -175,7 +175,7 @@ func links() []Row {
 		flooding("resets", "RST_STREAM of a connection of HTTP/2 in one second, and streams that the proxy has to reset for what came on them, but for streams that the proxy opened", func(l *Limits) *int { return &l.Resets }),
 		flooding("pings", "PING of one in one second, beyond one for each DATA frame that the peer was sent", func(l *Limits) *int { return &l.Pings }),
 		flooding("settings", "SETTINGS of one in one second", func(l *Limits) *int { return &l.Settings }),
-		flooding("idle-frames", "frames of one in one second that have no effect: empty DATA, short DATA of closed streams, WINDOW_UPDATE of under 256 bytes beyond two for each DATA frame that the peer was sent, unknown types", func(l *Limits) *int { return &l.IdleFrames }),
+		flooding("idle-frames", "frames of one in one second that have no effect: empty DATA, short DATA of closed streams, heads of such that the peer opened, GOAWAY, WINDOW_UPDATE of under 256 bytes beyond two for each DATA frame that the peer was sent, unknown types", func(l *Limits) *int { return &l.IdleFrames }),
 		ending("bytes of answers to control frames, and of resets, that the peer does not read", mux.MaxAnswers),
 		ending("CONTINUATION frames of one header block", frames.MaxContinuations),
 		ending("bytes of one header block as it travels", frames.MaxBlockBytes),

@@ -145,6 +145,9 @@ func (l *Conn) empty() {
 
 func (r *reader) onGoAway(ev *http2.Event) error {
 	l := r.l
+	if err := r.count(&r.counts.idle, l.cfg.Floods.Idle, "GOAWAY frames"); err != nil {
+		return err
+	}
 	l.mu.Lock()
 	l.draining = true
 	if !l.client {

@@ -42,6 +42,10 @@ func (r *reader) acceptLocked(ev *http2.Event) error {
 			err = l.late(ev.Stream)
 		}
 		l.mu.Unlock()
+		// Those of streams that we opened may be as many as we gave up.
+		if err == nil && !l.client {
+			err = r.count(&r.counts.idle, l.cfg.Floods.Idle, "heads of closed streams")
+		}
 		return err
 	}
 	if l.closing {
