@@ -239,18 +239,40 @@ func (r *reader) onSettings(ev *http2.Event) error {
 		close(l.ready)
 		l.peerMax = l.cfg.MaxStreams
 	}
+	window := l.peerWindow
 	for s := range ev.Settings() {
-		if err := l.apply(s); err != nil {
-			return err
+		if s.ID == http2.SettingInitialWindowSize {
+			window = int(s.Value) // there may be several, and the last one counts
+			continue
 		}
+		l.apply(s)
+	}
+	if err := l.setWindow(window); err != nil {
+		return err
 	}
 	o := l.buffer()
 	o.b = http2.AppendSettingsAck(o.b)
 	return l.answer(frameHeaderLen)
 }
 
-// apply takes one setting of the peer. Conn.mu is held.
-func (l *Conn) apply(s http2.Setting) error {
+// setWindow makes n the window of new streams, and changes those of the open
+// ones by as much (RFC 9113, section 6.9.2). Conn.mu is held.
+func (l *Conn) setWindow(n int) error {
+	delta := n - l.peerWindow
+	if delta == 0 {
+		return nil
+	}
+	l.peerWindow = n
+	for _, s := range l.streams.all() {
+		if !l.widen(s, delta) {
+			return connError(http2.ErrCodeFlowControl, "stream window too large")
+		}
+	}
+	return nil
+}
+
+// apply takes one setting of the peer, but for the window. Conn.mu is held.
+func (l *Conn) apply(s http2.Setting) {
 	switch s.ID {
 	case http2.SettingHeaderTableSize:
 		l.enc.SetMaxTableSize(s.Value)
@@ -260,18 +282,9 @@ func (l *Conn) apply(s http2.Setting) error {
 		l.peerFrame = int(s.Value)
 	case http2.SettingMaxHeaderListSize:
 		l.peerHeadMax = int(s.Value)
-	case http2.SettingInitialWindowSize:
-		delta := int(s.Value) - l.peerWindow
-		l.peerWindow = int(s.Value)
-		for _, st := range l.streams.all() {
-			if !l.widen(st, delta) {
-				return connError(http2.ErrCodeFlowControl, "stream window too large")
-			}
-		}
 	default:
 		l.noteOther(s)
 	}
-	return nil
 }
 
 // noteOther keeps a setting for PeerSetting. Conn.mu is held.
