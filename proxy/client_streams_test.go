@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"strconv"
 	"testing"
 
 	"github.com/leno-mesh/leno/proxy"
@@ -32,5 +33,30 @@ func TestClientStreams(t *testing.T) {
 	}
 	if n := p.Client.Spent().Streams; n != 6 {
 		t.Errorf("%d streams are served", n)
+	}
+}
+
+// TestFieldsOnLinks has every head that a client may send fit on the link too,
+// where it has fields more.
+func TestFieldsOnLinks(t *testing.T) {
+	app := h2App(t, nil, sayProto)
+	p := limited(t, app.addr, func(c *proxy.Config) { c.Link.MaxFields = 30 })
+	f := newFrames(t, dial(t, p.Upstream), false)
+	defer f.conn.Close()
+	for i, want := range []string{"200", "200", "200", "431"} {
+		id := uint32(2*i + 1)
+		pairs := []string{":method", "GET", ":scheme", "http", ":authority", "app.shop", ":path", "/"}
+		for n := range 16 + i { // and four: 22 are taken
+			pairs = append(pairs, "x-"+strconv.Itoa(n), "y")
+		}
+		f.head(id, true, pairs...)
+		if got := f.next(); got != fmt.Sprintf("head %d false %s", id, want) {
+			t.Fatalf("%d fields: %s", len(pairs)/2, got)
+		}
+		for end := fmt.Sprintf("data %d true", id); ; {
+			if got := f.next(); len(got) >= len(end) && got[:len(end)] == end {
+				break
+			}
+		}
 	}
 }

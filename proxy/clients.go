@@ -23,6 +23,10 @@ const (
 	appPingTimeout = 20 * time.Second
 )
 
+// linkFields is how many fields a head gains on a link at most. One that was taken
+// from an application or a client must not be too large for the next proxy.
+const linkFields = 8
+
 // takesConnect tells a client that it may use extended CONNECT (RFC 8441).
 var takesConnect = http2.Setting{ID: http2.SettingEnableConnectProtocol, Value: 1} //nolint:gochecknoglobals // immutable
 
@@ -32,6 +36,9 @@ func forApplications(c mux.Config) mux.Config {
 	c.Settings, c.Share = nil, nil
 	c.PingAfter, c.KeepAlive, c.PingTimeout = appKeepAlive, appKeepAlive, appPingTimeout
 	c.Strict = true
+	if c.MaxFields > linkFields {
+		c.MaxFields -= linkFields
+	}
 	return c
 }
 

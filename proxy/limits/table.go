@@ -113,7 +113,7 @@ func heads() []Row {
 			Past: "the message is refused", Code: tooLarge, Least: 256, Most: flow.MaxHead, field: func(l *Limits) *int { return &l.LineBytes },
 		},
 		{
-			Name: "head-fields", What: "fields of a head; in HTTP/2 pseudo-header fields and Leno's own take 16 more", Who: everyone,
+			Name: "head-fields", What: "fields of a head; in HTTP/2 there may be 8 more for pseudo-header fields, on links 16 with Leno's own", Who: everyone,
 			Past: "the message is refused", Code: tooLarge, Least: 8, Most: 4096, field: func(l *Limits) *int { return &l.HeadFields },
 		},
 		{
