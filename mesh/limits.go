@@ -36,6 +36,7 @@ func ProxyLimits() []ProxyLimit {
 		{"peer-links", 1, many},
 		{"link-streams", 1, many},
 		{"peer-streams", 1, many},
+		{"client-streams", 4, many},
 		{"streams", 1, many},
 		{"link-buffers", 1 << 20, much},
 		{"stall-seconds", 1, many},

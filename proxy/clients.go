@@ -1,7 +1,10 @@
 package proxy
 
 import (
+	"cmp"
 	"context"
+	"net"
+	"net/netip"
 	"sync"
 	"time"
 
@@ -20,6 +23,10 @@ const (
 	appPingTimeout = 20 * time.Second
 )
 
+// linkFields is how many fields a head gains on a link at most. One that was taken
+// from an application or a client must not be too large for the next proxy.
+const linkFields = 8
+
 // takesConnect tells a client that it may use extended CONNECT (RFC 8441).
 var takesConnect = http2.Setting{ID: http2.SettingEnableConnectProtocol, Value: 1} //nolint:gochecknoglobals // immutable
 
@@ -29,7 +36,58 @@ func forApplications(c mux.Config) mux.Config {
 	c.Settings, c.Share = nil, nil
 	c.PingAfter, c.KeepAlive, c.PingTimeout = appKeepAlive, appKeepAlive, appPingTimeout
 	c.Strict = true
+	if c.MaxFields > linkFields {
+		c.MaxFields -= linkFields
+	}
 	return c
+}
+
+// forClients is how connections of clients behave that speak HTTP/2, on the side
+// of the workload and on that of its clients. Anybody may open such a
+// connection, so together they may have half of what links may: streams of the
+// mesh are not for strangers to take. Neither side may take that from the other,
+// nor one of them from the others on its side.
+func forClients(c mux.Config, streams int) (in, out mux.Config) {
+	if streams > 0 {
+		c.MaxStreams = min(cmp.Or(c.MaxStreams, mux.DefaultMaxStreams), max(1, streams/2))
+	}
+	in, out = c, c
+	if c.Budget != nil {
+		bytes := c.Budget.Limit() / 2
+		all := c.Budget.Part(bytes, streams)
+		in.Budget, out.Budget = all.Part(bytes*3/4, streams*3/4), all.Part(bytes*3/4, streams*3/4)
+	}
+	return in, out
+}
+
+// LinkTimes is how many times what floods are judged by a link may bring, of
+// resets and of frames without effect: it carries those of all clients of a proxy.
+const LinkTimes = 16
+
+// ofLinks gives links what connections of clients have, and room for many of them.
+func ofLinks(cfg mux.Config) mux.Config {
+	cfg.Floods.Resets = LinkTimes * cmp.Or(cfg.Floods.Resets, mux.DefaultResets)
+	cfg.Floods.Idle = LinkTimes * cmp.Or(cfg.Floods.Idle, mux.DefaultIdle)
+	return cfg
+}
+
+// flooded counts and logs connections of HTTP/2 on one side that were ended for
+// what came on them.
+func (c *core) flooded(cfg mux.Config, side telemetry.Direction) mux.Config {
+	cfg.OnFlood = func(peer net.Addr, limit string, err error) {
+		c.log.Info("connection of HTTP/2 ended for a flood", "direction", side.String(), "reason", limit, "peer", peer.String(), "error", err)
+		c.metrics.Counter("leno_floods_total", "Connections of HTTP/2 that were ended for what their peer sent, by the limit.",
+			telemetry.Label{Name: "direction", Value: side.String()}, telemetry.Label{Name: "reason", Value: limit}).Add(1)
+	}
+	return cfg
+}
+
+// addrOf gives the address of a client, without its port.
+func addrOf(c net.Conn) netip.Addr {
+	if a, ok := c.RemoteAddr().(*net.TCPAddr); ok {
+		return a.AddrPort().Addr().Unmap()
+	}
+	return netip.Addr{}
 }
 
 // clientSet is the HTTP/2 connections of clients. The zero value is ready; it
@@ -93,5 +151,5 @@ func malformed(c *core, d telemetry.Direction, s *accept.Stream, f *flow.Failure
 		_ = f.Answer(s, e, &flow.Request{})
 		return
 	}
-	s.Abort(e.Reason, http2.ErrCodeProtocol)
+	s.Malformed(e.Reason)
 }

@@ -27,11 +27,13 @@ type core struct {
 	draining atomic.Bool
 	busy     atomic.Int64 // HTTP requests of clients that are under way
 	clients  clientSet    // those that speak HTTP/2
-	http2    mux.Config   // of connections whose other end is no proxy of ours
-	inSeats  flow.Seats   // of connections to the workload
-	outSeats flow.Seats   // of its clients
-	waiting  flow.Seats   // of refused connections that are told so
-	shedLog  atomic.Int64 // when shedding was last logged, on the proxy's clock
+	http2    mux.Config   // of connections to applications
+	// inClients and outClients are of the clients' connections on each side.
+	inClients, outClients mux.Config
+	inSeats               flow.Seats   // of connections to the workload
+	outSeats              flow.Seats   // of its clients
+	waiting               flow.Seats   // of refused connections that are told so
+	shedLog               atomic.Int64 // when shedding was last logged, on the proxy's clock
 	// ports are the proxy's own listeners, which are never targets.
 	ports   map[uint16]bool
 	listens map[netip.Addr]bool

@@ -26,6 +26,8 @@ type inbound struct {
 	// handshakes are those under way.
 	handshakes flow.Seats
 	workers    workers
+	// strange is what clients without a certificate have.
+	strange shares[netip.Addr]
 	// strangers are ports that no snapshot names.
 	strangers strangers
 }
@@ -45,7 +47,6 @@ func (i *inbound) connection(ctx context.Context, c *flow.Conn, redirectedTo net
 		i.unidentified(c, err)
 		return
 	}
-	from := &caller{Peer: peer, inbound: i}
 	share, ok := i.links.shares.join(peer.Workload)
 	if !ok {
 		i.links.gone()
@@ -53,6 +54,7 @@ func (i *inbound) connection(ctx context.Context, c *flow.Conn, redirectedTo net
 		return
 	}
 	defer i.links.shares.part(share)
+	from := &caller{Peer: peer, inbound: i, share: &share.Share}
 	cfg := i.link
 	cfg.Share = &share.Share
 	l := mux.NewServer(secured, cfg, func(st *mux.Stream) { i.stream(ctx, from, st) })
@@ -158,7 +160,10 @@ func (i *inbound) plain(ctx context.Context, c *flow.Conn, to netip.AddrPort) {
 	case p == mesh.HTTP1:
 		i.requests(ctx, c, from, port)
 	case p == mesh.HTTP2:
-		i.multiplexed(ctx, c, from, port)
+		share, _ := i.strange.join(addrOf(c.Conn))
+		defer i.strange.part(share)
+		from.share = &share.Share
+		i.multiplexed(ctx, c, i.inClients, from, port)
 	default:
 		i.opaque(ctx, c, from, port, early)
 	}

@@ -20,6 +20,7 @@ import (
 type caller struct {
 	identify.Peer
 	inbound *inbound
+	share   *mux.Share // of streams; nil for plain connections that are not of HTTP/2
 
 	mu    sync.Mutex
 	value string                 // guarded by mu; the leno-link value that was read last
@@ -142,9 +143,10 @@ func (w *worker) refuse(from *caller, port *ownPort, where flow.Where, e *flow.E
 }
 
 // multiplexed serves a connection of HTTP/2 to the application: a plain one, or
-// one that came as an opaque stream.
-func (i *inbound) multiplexed(ctx context.Context, c *flow.Conn, from *caller, port *ownPort) {
-	i.clients.serve(ctx, c, i.http2, func(seat *flow.Seat, st *mux.Stream) {
+// one that came as an opaque stream, whose streams are its peer's.
+func (i *inbound) multiplexed(ctx context.Context, c *flow.Conn, cfg mux.Config, from *caller, port *ownPort) {
+	cfg.Share = from.share
+	i.clients.serve(ctx, c, cfg, func(seat *flow.Seat, st *mux.Stream) {
 		w := i.workers.get(i)
 		defer i.workers.put(w)
 		start := time.Now()
@@ -211,7 +213,7 @@ func (i *inbound) carry(ctx context.Context, from *caller, port *ownPort, st *fl
 		i.requests(ctx, c, from, port)
 	case p == mesh.HTTP2:
 		st.Direct()
-		i.multiplexed(ctx, c, from, port)
+		i.multiplexed(ctx, c, i.flooded(i.http2, telemetry.Inbound), from, port)
 	default:
 		st.Direct()
 		i.join(from, port, up, accept.Guard(up), down)
@@ -231,7 +233,7 @@ func (i *inbound) join(from *caller, port *ownPort, up flow.ConnDuplex, client, 
 	}
 	stay.enforce(i.own.current.Load()) // a snapshot may have come since the decision
 	openTCP(t, up.Conn)
-	up.Seat.Opaque()
+	up.Seat.Opaque(app)
 	var n flow.Counts
 	err := flow.Pipe(client, app, i.buffers, &n)
 	closeTCP(t, &n, err)

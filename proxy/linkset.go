@@ -13,7 +13,7 @@ import (
 // linkSet is the links and opaque connections that are open inbound. The zero
 // value is ready; it is safe for concurrent use.
 type linkSet struct {
-	shares shares
+	shares shares[mesh.WorkloadID]
 
 	mu    sync.Mutex
 	links map[*mux.Conn]identify.Peer // guarded by mu

@@ -167,7 +167,7 @@ func (o *outbound) opaque(ctx context.Context, c *flow.Conn, d *destination, r *
 func (o *outbound) pipe(c *flow.Conn, e *early) {
 	t := e.ep.Peer.counters.TCP()
 	openTCP(t, c)
-	c.Seat.Opaque()
+	c.Seat.Opaque(e.up)
 	var n flow.Counts
 	err := flow.Pipe(flow.ConnDuplex{Conn: c}, e.up, o.buffers, &n)
 	closeTCP(t, &n, err)

@@ -1,7 +1,9 @@
 package proxy
 
 import (
+	"cmp"
 	"context"
+	"math"
 	"sync"
 
 	"github.com/leno-mesh/leno/mesh"
@@ -42,7 +44,9 @@ func (p *outboundStreams) put(x *outboundStream) {
 
 // multiplexed serves a client's connection of HTTP/2.
 func (o *outbound) multiplexed(ctx context.Context, c *flow.Conn, fixed *destination) {
-	cfg := o.http2
+	cfg := o.outClients
+	// They are all this workload's, so what counts is the connection.
+	cfg.Share = &mux.Share{Max: cmp.Or(cfg.MaxStreams, math.MaxInt)}
 	if fixed != nil && fixed.connect.Load() {
 		cfg.Settings = []http2.Setting{takesConnect}
 	}

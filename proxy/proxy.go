@@ -87,6 +87,9 @@ type Config struct {
 	// PeerLinks and PeerStreams bound the links of one workload and the streams
 	// on them that are being served. 0 means no bound.
 	PeerLinks, PeerStreams int
+	// ClientStreams bounds the streams of all clients' connections of HTTP/2
+	// that are being served. 0 means no bound.
+	ClientStreams int
 	// AppConns and AppQueue bound the HTTP/2 connections to one application,
 	// and the requests that wait for one. Defaults send.DefaultShared and
 	// send.DefaultQueued.
@@ -160,6 +163,8 @@ func New(cfg Config) (*Proxy, error) {
 	for _, a := range inboundListens(cfg) {
 		p.core.listens[a.Addr()] = true
 	}
+	in, out := forClients(p.core.http2, cfg.ClientStreams)
+	p.core.inClients, p.core.outClients = p.core.flooded(in, telemetry.Inbound), p.core.flooded(out, telemetry.Outbound)
 	p.core.inSeats.Max, p.core.outSeats.Max, p.core.waiting.Max = cfg.MaxConns, cfg.MaxConns, maxTold
 	for _, seats := range []*flow.Seats{&p.core.inSeats, &p.core.outSeats} {
 		t := &p.core.times
@@ -167,9 +172,10 @@ func New(cfg Config) (*Proxy, error) {
 	}
 	sessions := tls.NewLRUClientSessionCache(1024)
 	p.peers = send.NewPeers(send.PeersConfig{
-		Dial: p.dialPeer, Link: cfg.Link, Buffers: p.core.buffers, Log: p.core.log,
+		Dial: p.dialPeer, Link: p.core.flooded(ofLinks(cfg.Link), telemetry.Outbound), Buffers: p.core.buffers, Log: p.core.log,
 		HTTP: send.HTTPConfig{
-			Limits: cfg.Limits, Idle: p.idle, HTTP2: p.core.http2, MaxShared: cfg.AppConns, MaxQueued: cfg.AppQueue,
+			Limits: cfg.Limits, Idle: p.idle, HTTP2: p.core.flooded(p.core.http2, telemetry.Outbound),
+			MaxShared: cfg.AppConns, MaxQueued: cfg.AppQueue,
 			QueueTime: p.core.times.AppQueue, SettleTime: p.core.times.AppSettle,
 		},
 		Handshake: func(ctx context.Context, c net.Conn, e mesh.Endpoint) (net.Conn, time.Time, error) {
@@ -219,9 +225,10 @@ func (p *Proxy) outboundCounters(d *mesh.Destination, e mesh.Endpoint) *counters
 func (p *Proxy) buildInbound() {
 	config := p.cfg.Identity.ServerTLS(link.ALPN)
 	p.inbound = &inbound{
-		core: p.core, link: p.cfg.Link, strangers: strangers{pool: p.appPool, most: p.cfg.MaxStrangers},
+		core: p.core, link: p.core.flooded(ofLinks(p.cfg.Link), telemetry.Inbound), strangers: strangers{pool: p.appPool, most: p.cfg.MaxStrangers},
 		handshakes: flow.Seats{Max: p.cfg.MaxHandshakes},
-		links:      linkSet{shares: shares{mostLinks: p.cfg.PeerLinks, mostStreams: p.cfg.PeerStreams}},
+		links:      linkSet{shares: shares[mesh.WorkloadID]{mostLinks: p.cfg.PeerLinks, mostStreams: p.cfg.PeerStreams}},
+		strange:    shares[netip.Addr]{mostStreams: p.cfg.ClientStreams / 2},
 		identify: func(ctx context.Context, c net.Conn) (net.Conn, identify.Peer, error) {
 			tuneLink(c)
 			ctx, cancel := context.WithTimeout(ctx, p.core.times.Handshake)
@@ -233,7 +240,8 @@ func (p *Proxy) buildInbound() {
 
 func (p *Proxy) appPool(port mesh.Port) *send.HTTP {
 	return send.NewHTTP(send.HTTPConfig{
-		App: true, Limits: p.cfg.Limits, Buffers: p.core.buffers, HTTP2: p.core.http2, Go: p.peers.Go,
+		App: true, Limits: p.cfg.Limits, Buffers: p.core.buffers, Go: p.peers.Go,
+		HTTP2:     p.core.flooded(p.core.http2, telemetry.Inbound),
 		MaxShared: p.cfg.AppConns, MaxQueued: p.cfg.AppQueue, Idle: p.idle,
 		QueueTime: p.core.times.AppQueue, SettleTime: p.core.times.AppSettle,
 		Dial: func(ctx context.Context) (net.Conn, error) { return dialApp(ctx, port.Target, p.core.times.AppConnect) },

@@ -5,41 +5,41 @@ import (
 	"math"
 	"sync"
 
-	"github.com/leno-mesh/leno/mesh"
 	"github.com/leno-mesh/leno/proxy/mux"
 )
 
-// shares is what each workload has of this proxy by its links. It keeps one
-// from taking what all have. It is safe for concurrent use.
-type shares struct {
-	// mostLinks and mostStreams bound what one workload may have; 0 means no
+// shares is what each peer has of this proxy: a workload by its links, or a client
+// by its connections of HTTP/2. It keeps one from taking what all have. It is safe
+// for concurrent use.
+type shares[K comparable] struct {
+	// mostLinks and mostStreams bound what one peer may have; 0 means no
 	// bound.
 	mostLinks, mostStreams int
 
 	mu sync.Mutex
-	m  map[mesh.WorkloadID]*peerShare // guarded by mu
+	m  map[K]*peerShare[K] // guarded by mu
 }
 
-// peerShare is what the links of one workload have together.
-type peerShare struct {
+// peerShare is what the connections of one peer have together.
+type peerShare[K comparable] struct {
 	mux.Share
-	workload mesh.WorkloadID
-	links    int // guarded by shares.mu
+	peer  K
+	links int // guarded by shares.mu
 }
 
-// join counts one more link of a workload, unless it has as many as it may.
+// join counts one more connection of a peer, unless it has as many as it may.
 // part must follow.
-func (s *shares) join(w mesh.WorkloadID) (share *peerShare, ok bool) {
+func (s *shares[K]) join(peer K) (share *peerShare[K], ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	share = s.m[w]
+	share = s.m[peer]
 	if share == nil {
-		share = &peerShare{workload: w}
+		share = &peerShare[K]{peer: peer}
 		share.Max = cmp.Or(s.mostStreams, math.MaxInt)
 		if s.m == nil {
-			s.m = make(map[mesh.WorkloadID]*peerShare)
+			s.m = make(map[K]*peerShare[K])
 		}
-		s.m[w] = share
+		s.m[peer] = share
 	}
 	if s.mostLinks > 0 && share.links >= s.mostLinks {
 		return nil, false
@@ -48,10 +48,10 @@ func (s *shares) join(w mesh.WorkloadID) (share *peerShare, ok bool) {
 	return share, true
 }
 
-func (s *shares) part(share *peerShare) {
+func (s *shares[K]) part(share *peerShare[K]) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if share.links--; share.links == 0 {
-		delete(s.m, share.workload)
+		delete(s.m, share.peer)
 	}
 }

@@ -90,6 +90,8 @@ func (s *Stream) Buffered() ([]byte, bool) {
 
 // Respond is part of flow.Caller.
 func (s *Stream) Respond(r *flow.Response, end bool) error {
+	s.seat.Reads() // a client that does not read keeps heads waiting too
+	defer s.seat.Read(0)
 	if s.plain {
 		return s.stream.WriteHead(s.message.PlainResponse(r), end)
 	}
@@ -112,6 +114,8 @@ func (s *Stream) Flush() error { return nil }
 
 // Finish is part of flow.Sink.
 func (s *Stream) Finish(trailers []flow.Field) error {
+	s.seat.Reads()
+	defer s.seat.Read(0)
 	if !s.plain {
 		return s.stream.CloseWrite(flow.LinkTrailers(trailers))
 	}
@@ -129,6 +133,9 @@ func (s *Stream) Abort(r flow.Reason, code http2.ErrCode) {
 	}
 	s.ref.Reset(code, r.String())
 }
+
+// Malformed aborts a stream whose head made no sense, at the expense of its peer.
+func (s *Stream) Malformed(r flow.Reason) { s.ref.Fault(http2.ErrCodeProtocol, r.String()) }
 
 // Spoil is part of flow.Caller: what is left of a stream disturbs no other.
 func (s *Stream) Spoil() {}

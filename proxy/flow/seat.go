@@ -150,9 +150,13 @@ func (s *Seats) Len() int {
 // Close closes every connection, which ends whoever reads or writes it.
 func (s *Seats) Close() {
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, seat := range slices.Concat(s.all, s.parting) {
+	all := slices.Concat(s.all, s.parting)
+	s.mu.Unlock()
+	for _, seat := range all {
 		_ = seat.conn.Close()
+		if f := seat.onEnd.Load(); f != nil && seat.opaque.Load() {
+			(*f)()
+		}
 	}
 }
 

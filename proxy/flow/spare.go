@@ -37,8 +37,11 @@ func (s *Seat) Links(l Link) {
 	}
 }
 
-// Opaque says that the connection carries bytes that nobody here looks at.
-func (s *Seat) Opaque() {
+// Opaque says that the connection carries bytes that nobody here looks at, to the
+// other end. When the seat is taken away that ends too: once one direction has
+// ended, nobody reads the connection any more who could tell.
+func (s *Seat) Opaque(other Duplex) {
+	s.OnEnd(func() { other.Abort(ClientGone) })
 	if s != nil {
 		s.opaque.Store(true)
 	}

@@ -1,7 +1,9 @@
 package flow
 
 import (
+	"errors"
 	"fmt"
+	"io"
 	"net"
 	"strings"
 	"testing"
@@ -75,7 +77,7 @@ func TestWhoIsSpared(t *testing.T) {
 				case strings.HasPrefix(g.name, "link"):
 					seat.Links(g)
 				case strings.HasPrefix(g.name, "opaque"):
-					seat.Opaque()
+					seat.opaque.Store(true)
 				case g.name == "idle":
 					seat.Busy()
 					seat.Idle()
@@ -188,5 +190,35 @@ func TestSilence(t *testing.T) {
 	}
 	if got := silenceOf(&endNoter{}); got != 0 {
 		t.Errorf("no TCP connection is silent for %s", got)
+	}
+}
+
+// TestHalfClosedEnds takes the seat of an opaque connection whose client has ended
+// its direction: nobody reads that any more, and the server says nothing.
+func TestHalfClosedEnds(t *testing.T) {
+	for name, end := range map[string]func(*Seats, *Seat){
+		"all are closed": func(s *Seats, _ *Seat) { s.Close() },
+		"gives way":      func(_ *Seats, seat *Seat) { seat.end() },
+	} {
+		t.Run(name, func(t *testing.T) {
+			client, peer := tcpPair(t)
+			server, app := tcpPair(t)
+			var seats Seats
+			client.Seat, _ = seats.Take(client.Conn)
+			client.Seat.Opaque(ConnDuplex{server})
+			done := make(chan error)
+			go func() { done <- Pipe(ConnDuplex{client}, ConnDuplex{server}, client.pool, &Counts{}) }()
+			must := func(err error) {
+				if err != nil {
+					t.Fatal(err)
+				}
+			}
+			must(peer.(*net.TCPConn).CloseWrite())
+			if n, err := app.Read(make([]byte, 1)); n != 0 || !errors.Is(err, io.EOF) {
+				t.Fatalf("%d, %v", n, err)
+			}
+			end(&seats, client.Seat)
+			<-done
+		})
 	}
 }

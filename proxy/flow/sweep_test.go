@@ -29,7 +29,7 @@ func TestIdleEnds(t *testing.T) {
 		{"a request is under way", func(s *Seat) { s.Busy() }, false},
 		{"a body that is waited for", func(s *Seat) { s.Busy(); s.Reads() }, false},
 		{"a stream is under way", func(s *Seat) { s.Reads(); s.Begin() }, false},
-		{"opaque", func(s *Seat) { s.Opaque() }, false},
+		{"opaque", func(s *Seat) { s.opaque.Store(true) }, false},
 		{"not known yet, with a way to the server", func(s *Seat) { s.Hold(); s.Reads() }, false},
 		{"a link", func(s *Seat) { s.Links(&guest{}) }, false},
 	} {

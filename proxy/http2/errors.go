@@ -65,8 +65,8 @@ const (
 	// KindHeaderBlock: a header block with too many bytes or frames. It ends
 	// the connection, since the compression state is lost with the block.
 	KindHeaderBlock
-	// KindHeaderList: the decoded fields are over the limit (RFC 9113, section
-	// 10.5.1). Only the stream suffers: the block was decoded to its end.
+	// KindHeaderList: the decoded fields are too many, or over the limit in bytes
+	// (RFC 9113, section 10.5.1). Only the stream suffers: the block was decoded to its end.
 	KindHeaderList
 
 	// KindFlow, KindStreamState and KindFlood are for the holder of the

@@ -46,7 +46,7 @@ type Event struct {
 	Flow int
 
 	Fields []Field // Headers
-	// TooLarge: the fields were more than the limit, and some are missing. It comes
+	// TooLarge: the fields were more than the limits, and some are missing. It comes
 	// with an error of KindHeaderList.
 	TooLarge bool   // Headers
 	Data     []byte // Data: the application's bytes, without padding; may be empty

@@ -1,6 +1,10 @@
 package http2
 
-import "golang.org/x/net/http2/hpack"
+import (
+	"math"
+
+	"golang.org/x/net/http2/hpack"
+)
 
 // Decoder decodes the header blocks of one connection in their order
 // (RFC 7541). The strings it gives live on the heap: repeated ones come from
@@ -45,7 +49,7 @@ func (d *Decoder) SetMaxTableSize(n uint32) {
 // the fields that fit and KindHeaderList are returned, and the Decoder can go
 // on. Any other error, a *Error with COMPRESSION_ERROR, ends the connection.
 func (d *Decoder) Decode(block []byte, fields []Field, limit int) ([]Field, error) {
-	fields, kind := d.decode(block, fields, limit)
+	fields, kind := d.decode(block, fields, limit, math.MaxInt)
 	switch kind {
 	case 0:
 		return fields, nil
@@ -55,8 +59,9 @@ func (d *Decoder) Decode(block []byte, fields []Field, limit int) ([]Field, erro
 	return fields, connError(ErrCodeCompression, kind)
 }
 
-// decode is Decode with KindCompression or KindHeaderList as its error.
-func (d *Decoder) decode(p []byte, fields []Field, limit int) ([]Field, Kind) {
+// decode is Decode with KindCompression or KindHeaderList as its error. It gives
+// at most so many fields.
+func (d *Decoder) decode(p []byte, fields []Field, limit, most int) ([]Field, Kind) {
 	p, ok := d.sizeUpdates(p)
 	if !ok {
 		return fields, KindCompression
@@ -82,7 +87,7 @@ func (d *Decoder) decode(p []byte, fields []Field, limit int) ([]Field, Kind) {
 			return fields, KindCompression
 		}
 		limit -= f.size()
-		if over = over || limit < 0; !over {
+		if over = over || limit < 0 || len(fields) >= most; !over {
 			fields = append(fields, *f)
 		}
 	}

@@ -11,6 +11,9 @@ type Limits struct {
 	// SETTINGS_MAX_HEADER_LIST_SIZE. More is an error of the stream. Default
 	// 64 KiB.
 	MaxHeaderBytes int
+	// MaxFields is the number of fields of a header list, pseudo-header fields
+	// among them. More is an error of the stream. Default 144.
+	MaxFields int
 	// MaxBlockBytes is the largest header block in bytes as it travels, over
 	// all its frames. More ends the connection. Default 2 * MaxHeaderBytes, so
 	// that a list that is somewhat too large costs only its stream.
@@ -46,6 +49,9 @@ func (l Limits) withDefaults() Limits {
 	l.MaxFrame = min(max(l.MaxFrame, MinMaxFrame), MaxMaxFrame)
 	if l.MaxHeaderBytes <= 0 {
 		l.MaxHeaderBytes = 64 << 10
+	}
+	if l.MaxFields <= 0 {
+		l.MaxFields = 144
 	}
 	if l.MaxBlockBytes <= 0 {
 		l.MaxBlockBytes = 2 * l.MaxHeaderBytes

@@ -27,6 +27,7 @@ type Reader struct {
 	blockStream uint32
 	blockEnd    bool // END_STREAM was set on its HEADERS
 	blockLoop   bool // its HEADERS depend on themselves
+	blockCount  int  // header blocks that began
 	blockFrames int
 	blockLen    int // fragment bytes declared so far
 	block       []byte
@@ -43,6 +44,15 @@ func (r *Reader) Limits() Limits { return r.limits }
 
 // Decoder gives the header decoder, for SetMaxTableSize.
 func (r *Reader) Decoder() *Decoder { return r.dec }
+
+// Block tells of the header block that is under way: which one of the connection
+// it is, from 1, and the bytes in memory that it holds; 0 and 0 when there is none.
+func (r *Reader) Block() (number, held int) {
+	if !r.inBlock {
+		return 0, 0
+	}
+	return r.blockCount, cap(r.block)
+}
 
 // Next consumes n bytes from the start of b and gives at most one event. Call
 // it again with the rest. EventNone with n == 0 means that b is too short: add

@@ -179,8 +179,9 @@ func (o *oracle) fragment(p []byte, end bool) outcome {
 	}
 	ev := Event{Type: EventHeaders, Stream: o.stream, EndStream: o.end}
 	left := o.limits.MaxHeaderBytes
-	for _, f := range fromTheirs(fields) {
-		if left -= f.size(); left < 0 {
+	for i, f := range fromTheirs(fields) {
+		if left -= f.size(); left < 0 || i >= o.limits.MaxFields {
+			left = -1
 			break
 		}
 		ev.Fields = append(ev.Fields, f)
@@ -201,7 +202,7 @@ func FuzzReader(f *testing.F) {
 		}
 	}
 	f.Fuzz(func(t *testing.T, input []byte, seed uint64) {
-		limits := Limits{MaxHeaderBytes: 200, MaxContinuations: 3}
+		limits := Limits{MaxHeaderBytes: 200, MaxFields: 4, MaxContinuations: 3}
 		whole := feed(t, caseReader(t), input, whole)
 		rng := rand.New(rand.NewPCG(seed, 0))
 		pieces := feed(t, caseReader(t), input, func() int { return 1 + rng.IntN(12) })

@@ -4,6 +4,7 @@ package http2
 // bytes before any of them is taken.
 func (r *Reader) beginFragment(h frameHeader) *Error {
 	if h.typ == FrameHeaders {
+		r.blockCount++
 		r.blockStream = h.stream
 		r.blockEnd = h.has(FlagEndStream)
 		r.blockFrames, r.blockLen = 0, 0
@@ -43,7 +44,7 @@ func (r *Reader) headers(block []byte, ev *Event) *Error {
 	if cap(r.fields) > keepFields {
 		r.fields = nil
 	}
-	fields, kind := r.dec.decode(block, r.fields[:0], r.limits.MaxHeaderBytes)
+	fields, kind := r.dec.decode(block, r.fields[:0], r.limits.MaxHeaderBytes, r.limits.MaxFields)
 	r.fields = fields
 	if cap(r.block) > keepBlock {
 		r.block = nil

@@ -112,7 +112,7 @@ func frame(t FrameType, flags uint8, stream uint32, payload string) []byte {
 const get = "\x82\x86\x84" // :method GET, :scheme http, :path /
 
 // readerCases are what follows the first, empty SETTINGS frame; limits are the
-// default ones but for MaxHeaderBytes 200 and MaxContinuations 3.
+// default ones but for MaxHeaderBytes 200, MaxFields 4 and MaxContinuations 3.
 var readerCases = []struct {
 	name   string
 	frames [][]byte
@@ -142,6 +142,10 @@ var readerCases = []struct {
 	}, "error: connection error: header block too large (ENHANCE_YOUR_CALM)"},
 	{"header list too large", [][]byte{frame(FrameHeaders, 0x5, 1, strings.Repeat("\x82", 5)), frame(FrameHeaders, 0x5, 3, "\x82")}, "" +
 		"headers 1 end :method: GET; :method: GET; :method: GET; :method: GET; \n" +
+		"error: stream 1: header list too large (ENHANCE_YOUR_CALM)\n" +
+		"headers 3 end :method: GET; "},
+	{"too many fields", [][]byte{frame(FrameHeaders, 0x5, 1, strings.Repeat("\x84", 5)), frame(FrameHeaders, 0x5, 3, "\x82")}, "" +
+		"headers 1 end :path: /; :path: /; :path: /; :path: /; \n" +
 		"error: stream 1: header list too large (ENHANCE_YOUR_CALM)\n" +
 		"headers 3 end :method: GET; "},
 	{"header block broken", [][]byte{frame(FrameHeaders, 0x4, 1, "\x80")}, "error: connection error: header compression (COMPRESSION_ERROR)"},
@@ -199,7 +203,7 @@ var readerCases = []struct {
 }
 
 func caseReader(t testing.TB) *Reader {
-	r := NewReader(Limits{MaxHeaderBytes: 200, MaxContinuations: 3})
+	r := NewReader(Limits{MaxHeaderBytes: 200, MaxFields: 4, MaxContinuations: 3})
 	readOne(t, r, AppendSettings(nil), EventSettings)
 	return r
 }

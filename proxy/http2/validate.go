@@ -119,7 +119,7 @@ func (m *message) request(fields []Field) Kind {
 		return KindPseudo
 	}
 	scheme, path := fields[m.scheme].Value, fields[m.path].Value
-	if !validScheme(scheme) || !allIn(path, charVisible) {
+	if !validScheme(scheme) || !allIn(path, charPath) {
 		return KindPseudo
 	}
 	if m.protocol >= 0 && !validToken(fields[m.protocol].Value) {

@@ -89,12 +89,13 @@ var charTable = func() (t [256]uint8) { //nolint:gochecknoglobals // a table; ne
 			t[c] |= charValue
 		}
 		if b > ' ' && b != 0x7f {
-			t[c] |= charVisible | charAuthority
+			t[c] |= charPath | charAuthority
 		}
 	}
 	for _, b := range []byte("@/\\?#") {
 		t[b] &^= charAuthority
 	}
+	t['#'] &^= charPath
 	return t
 }()
 
@@ -102,7 +103,7 @@ const (
 	charName      uint8 = 1 << iota // a token in lower case (RFC 9113, section 8.2.1)
 	charToken                       // RFC 9110, section 5.6.2
 	charValue                       // RFC 9110, section 5.5
-	charVisible                     // no space, no control: what a request line can hold
+	charPath                        // no space, no control, no fragment: what a request line can hold
 	charAuthority                   // visible, and neither user information nor a path
 )
 

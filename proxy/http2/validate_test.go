@@ -37,6 +37,8 @@ func TestValidateRequest(t *testing.T) {
 		{"", KindPseudo},
 		{":scheme=http|:authority=a|:path=/", KindPseudo},
 		{":method=GET|:authority=a|:path=/", KindPseudo},
+		{":method=GET|:scheme=http|:authority=a|:path=/#x", KindPseudo},
+		{":method=GET|:scheme=http|:authority=a|:path=/?q#", KindPseudo},
 		{":method=GET|:scheme=http|:authority=a", KindPseudo},
 		{":method=|:scheme=http|:authority=a|:path=/", KindPseudo},
 		{":method=G T|:scheme=http|:authority=a|:path=/", KindPseudo},

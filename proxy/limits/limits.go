@@ -21,22 +21,23 @@ type Limits struct {
 	Heap   int64  // soft limit of the Go runtime, in bytes (GOMEMLIMIT)
 
 	// Computed from Memory unless they are set.
-	Connections  int // of each side: towards the workload, and of its clients
-	IdleConns    int // of HTTP/1 to all applications, without a request
-	Handshakes   int // of links, under way
-	Streams      int // of all links, being served
-	PeerStreams  int // of one peer's links, being served
-	LinkBuffers  int // bytes received on links that nobody took yet
-	WideBuffers  int // bytes of connections' buffers beyond the small ones
-	Destinations int // that clients made the proxy ask for
-	Unsent       int // bytes that wait in the kernel for one connection
+	Connections   int // of each side: towards the workload, and of its clients
+	IdleConns     int // of HTTP/1 to all applications, without a request
+	Handshakes    int // of links, under way
+	Streams       int // of all links, being served
+	PeerStreams   int // of one peer's links, being served
+	ClientStreams int // of clients' connections of HTTP/2, being served
+	LinkBuffers   int // bytes received on links that nobody took yet
+	WideBuffers   int // bytes of connections' buffers beyond the small ones
+	Destinations  int // that clients made the proxy ask for
+	Unsent        int // bytes that wait in the kernel for one connection
 
 	// The same whatever the memory, unless they are set.
 	PeerLinks   int // links of one workload
 	LinkStreams int // streams of one link
 	HeadBytes   int
 	LineBytes   int
-	HeadFields  int
+	HeadFields  int // Leno's own and pseudo-header fields not counted
 	Resets      int // in one second on one link, as the three below
 	Pings       int
 	Settings    int
@@ -81,6 +82,10 @@ const (
 	// at once must not use up what links may hold.
 	littleMemory = 128 << 20
 	littleWindow = 16 << 10
+
+	// ownFields is how many pseudo-header fields and fields of Leno's own a head of
+	// HTTP/2 may have besides.
+	ownFields = 16
 
 	// DefaultPeerLinks is enough for a peer's second link while the first is
 	// full, and for replacing both.
@@ -137,6 +142,7 @@ func (l *Limits) fromMemory() {
 	l.Handshakes = min(max(part/handshakeCost, 16), 512)
 	l.Streams = 2 * part / streamCost
 	l.PeerStreams = l.Streams / 2
+	l.ClientStreams = l.Streams / 2
 	l.LinkBuffers = 2 * part
 	l.WideBuffers = part
 	l.Destinations = min(max(part/destinationCost/2, 64), 4096)
@@ -225,11 +231,12 @@ func (l *Limits) Link() mux.Config {
 	}
 	return mux.Config{
 		StreamWindow: window,
-		MaxStreams:   l.LinkStreams, MaxHeaderBytes: l.HeadBytes, Budget: budget,
+		MaxStreams:   l.LinkStreams, MaxHeaderBytes: l.HeadBytes, MaxFields: l.HeadFields + ownFields, Budget: budget,
 		Floods: mux.Floods{Resets: l.Resets, Pings: l.Pings, Settings: l.Settings, Idle: l.IdleFrames},
 		Frames: mux.Frames{
 			Continuations: l.Continuations, BlockBytes: l.BlockBytes, Settings: l.Entries,
 			Answers: l.Answers, Stall: time.Duration(l.Stall) * time.Second,
+			Head: time.Duration(l.Head) * time.Second,
 		},
 	}
 }

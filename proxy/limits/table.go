@@ -117,10 +117,10 @@ func heads() []Row {
 			Past: "the message is refused", Code: tooLarge, Least: 256, Most: flow.MaxHead, field: func(l *Limits) *int { return &l.LineBytes },
 		},
 		{
-			Name: "head-fields", What: "fields of an HTTP/1 head", Who: "client, application",
+			Name: "head-fields", What: "fields of a head; in HTTP/2 there may be 8 more for pseudo-header fields, on links 16 with Leno's own", Who: everyone,
 			Past: "the message is refused", Code: tooLarge, Least: 8, Most: 4096, field: func(l *Limits) *int { return &l.HeadFields },
 		},
-		timed("head-seconds", "seconds from the first byte of a head to its last", clients, "the request is refused", flow.SlowRequest.String(),
+		timed("head-seconds", "seconds from the first byte of a head to its last; where a header block of HTTP/2 takes longer, the connection is ended", clients, "the request is refused", flow.SlowRequest.String(),
 			func(l *Limits) *int { return &l.Head }),
 		{
 			What: "seconds for which what a client of HTTP/1 sends after its last answer is dropped, as long as something comes in each", Who: clients,
@@ -160,7 +160,7 @@ func links() []Row {
 			Code: overloaded, Least: 1, Most: many, field: func(l *Limits) *int { return &l.PeerLinks },
 		},
 		{
-			Name: "link-streams", What: "streams of one link, or of one client's HTTP/2 connection", Who: clients + ", " + peers, Past: "the stream is refused", Code: overloaded,
+			Name: "link-streams", What: "streams of one link, or of one client's HTTP/2 connection, which may have half of `client-streams` at most", Who: clients + ", " + peers, Past: "the stream is refused", Code: overloaded,
 			Least: 1, Most: many, field: func(l *Limits) *int { return &l.LinkStreams },
 		},
 		{
@@ -168,26 +168,34 @@ func links() []Row {
 			Past: "the stream is refused", Code: overloaded, Least: 1, Most: many, field: func(l *Limits) *int { return &l.PeerStreams },
 		},
 		{
-			Name: "streams", What: "streams of all links that are being served", Who: peers, Computed: true,
+			Name: "client-streams", What: "streams of all connections of HTTP/2 of clients that are being served; three quarters of them on each side, half of one address or, among the workload's own clients, of one connection",
+			Who: clients, Computed: true, Past: "the stream is refused", Code: overloaded, Least: 4, Most: many, field: func(l *Limits) *int { return &l.ClientStreams },
+		},
+		{
+			Name: "streams", What: "streams of all links, and of those connections, that are being served", Who: clients + ", " + peers, Computed: true,
 			Past: "the stream is refused", Code: overloaded, Least: 1, Most: many, field: func(l *Limits) *int { return &l.Streams },
 		},
 		{
-			Name: "link-buffers", What: "bytes received on all links that nobody took, of windows that grew, and under way to peers", Who: peers, Computed: true,
+			Name: "link-buffers", What: "bytes received on all links and connections of HTTP/2 that nobody took, of heads beyond 4 KiB for each stream, of header blocks under way, of windows that grew, and waiting or under way to peers; of clients half of them, three quarters of that on each side", Who: everyone, Computed: true,
 			Past: "new streams are refused, and one that keeps sending unread bytes is reset", Code: overloaded,
 			Least: 1 << 20, Most: muchData, field: func(l *Limits) *int { return &l.LinkBuffers },
 		},
-		timed("stall-seconds", "seconds that a peer may keep a stream's window shut when streams or buffers are over three quarters used", peers,
-			"the stream is reset", calm, func(l *Limits) *int { return &l.Stall }),
-		flooding("resets", "RST_STREAM of a connection of HTTP/2 in one second, but for streams that the proxy opened", func(l *Limits) *int { return &l.Resets }),
+		timed("stall-seconds", fmt.Sprintf("seconds that a peer may take for %d bytes that wait to be sent on a stream, when streams or buffers are over three quarters used", mux.StallBytes),
+			clients+", "+peers, "the stream is reset", calm, func(l *Limits) *int { return &l.Stall }),
+		flooding("resets", "RST_STREAM of a connection of HTTP/2 in one second, and streams that the proxy has to reset for what came on them, but for streams that the proxy opened; of a link 16 times as many", func(l *Limits) *int { return &l.Resets }),
 		flooding("pings", "PING of one in one second, beyond one for each DATA frame that the peer was sent", func(l *Limits) *int { return &l.Pings }),
 		flooding("settings", "SETTINGS of one in one second", func(l *Limits) *int { return &l.Settings }),
-		flooding("idle-frames", "frames of one in one second that have no effect: empty DATA, short DATA of closed streams, WINDOW_UPDATE of under 256 bytes beyond two for each DATA frame that the peer was sent, unknown types", func(l *Limits) *int { return &l.IdleFrames }),
-		flooding("unread-answers", "bytes of answers to control frames that the peer does not read", func(l *Limits) *int { return &l.Answers }),
+		flooding("idle-frames", "frames of one in one second that have no effect: empty DATA, short DATA of closed streams, heads of such that the peer opened, GOAWAY, WINDOW_UPDATE of under 256 bytes beyond two for each DATA frame that the peer was sent, unknown types; of a link 16 times as many", func(l *Limits) *int { return &l.IdleFrames }),
+		flooding("unread-answers", "bytes of answers to control frames, and of resets, that the peer does not read", func(l *Limits) *int { return &l.Answers }),
 		flooding("continuations", "CONTINUATION frames of one header block", func(l *Limits) *int { return &l.Continuations }),
 		flooding("block-bytes", "bytes of one header block as it travels; twice `head-bytes` unless set", func(l *Limits) *int { return &l.BlockBytes }),
+		{
+			What: "bytes of a header block under way when buffers are over seven eighths used", Who: "client, application",
+			Number: mux.MaxHeldBlock, Past: "the connection is ended", Code: calm,
+		},
 		flooding("settings-entries", "entries of one SETTINGS frame", func(l *Limits) *int { return &l.Entries }),
 		{
-			What: "heads of one stream, 1xx answers included", Who: "application, " + peers, Number: mux.MaxHeads,
+			What: "heads of one stream, 1xx answers included; with its trailers they may have twice `head-bytes`", Who: "application, " + peers, Number: mux.MaxHeads,
 			Past: "the stream is reset", Code: flow.BadResponse.String(),
 		},
 	}

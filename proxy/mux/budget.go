@@ -13,6 +13,8 @@ type Budget struct {
 	// no bound.
 	MaxServed int
 
+	whole *Budget // of which this is a part (see Part); nil: of none
+
 	limit  int64
 	used   atomic.Int64
 	peak   atomic.Int64
@@ -41,6 +43,9 @@ func (b *Budget) Used() int64 { return b.used.Load() }
 func (b *Budget) Peak() int64 { return b.peak.Load() }
 
 func (b *Budget) take(n int) {
+	if b.whole != nil {
+		b.whole.take(n)
+	}
 	now := b.used.Add(int64(n))
 	for {
 		peak := b.peak.Load()
@@ -50,28 +55,38 @@ func (b *Budget) take(n int) {
 	}
 }
 
-func (b *Budget) give(n int) { b.used.Add(-int64(n)) }
+func (b *Budget) give(n int) {
+	for ; b != nil; b = b.whole {
+		b.used.Add(-int64(n))
+	}
+}
 
 // grow takes n bytes for a larger window when that leaves half of the total.
 func (b *Budget) grow(n int) bool {
-	if b.used.Load()+int64(n) > b.limit/2 {
-		return false
+	for p := b; p != nil; p = p.whole {
+		if p.used.Load()+int64(n) > p.limit/2 {
+			return false
+		}
 	}
 	b.take(n)
 	return true
 }
 
-func (b *Budget) over() bool { return b.used.Load() > b.limit }
+func (b *Budget) over() bool {
+	return b != nil && (b.used.Load() > b.limit || b.whole.over())
+}
 
 // short says that little is left: streams that hold much give way before new
 // ones are refused.
-func (b *Budget) short() bool { return b.used.Load() > b.limit-b.limit/8 }
+func (b *Budget) short() bool {
+	return b != nil && (b.used.Load() > b.limit-b.limit/8 || b.whole.short())
+}
 
 // Served is the number of streams that are being served.
 func (b *Budget) Served() int { return int(b.served.Load()) }
 
 func (b *Budget) crowded() bool {
-	return b.MaxServed > 0 && int(b.served.Load()) >= b.MaxServed
+	return b != nil && (b.MaxServed > 0 && int(b.served.Load()) >= b.MaxServed || b.whole.crowded())
 }
 
 // Share is what all links of one peer may have of a proxy together. It is safe

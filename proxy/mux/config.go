@@ -1,6 +1,7 @@
 package mux
 
 import (
+	"net"
 	"time"
 
 	"github.com/leno-mesh/leno/proxy/http2"
@@ -17,6 +18,7 @@ const Turn = http2.MinMaxFrame - frameHeaderLen
 const (
 	gatherLimit   = 48 << 10    // DATA bytes of a write that takes no further turn: 64 KiB at most
 	backlogLimit  = 256 << 10   // bytes waiting to be written, all kinds
+	freeHeads     = 4 << 10     // bytes of a stream's heads that its place pays for
 	shedUnread    = 32 << 10    // unread bytes of a stream that is shed over budget
 	defaultPeerMx = 100         // streams before the peer's SETTINGS came
 	lingerTime    = time.Second // waiting for the peer's end after ours
@@ -24,10 +26,21 @@ const (
 	maxOther      = 16          // settings of the peer that are kept for PeerSetting
 
 	frameHeaderLen = http2.FrameHeaderLen
+	resetLen       = 4 // payload of RST_STREAM
 )
 
 // MaxHeads is how many heads a stream may have: interim ones and the final one.
 const MaxHeads = 16
+
+// headsTimes is how often MaxHeaderBytes all heads of a stream may take together.
+const headsTimes = 2
+
+// HeadTime is how long a header block may take from its first frame to its last.
+const HeadTime = 30 * time.Second
+
+// MaxHeldBlock is how many bytes the header block of a stranger may hold before
+// it ends, when memory is short.
+const MaxHeldBlock = 8 << 10
 
 // Config is how a link behaves. The zero value is ready to use.
 type Config struct {
@@ -42,6 +55,9 @@ type Config struct {
 	// MaxHeaderBytes is the largest head taken, as RFC 9113, section 10.5.1
 	// counts it. Default 64 KiB.
 	MaxHeaderBytes int
+	// MaxFields is the number of fields of a head, pseudo-header fields among
+	// them. Default 144.
+	MaxFields int
 	// HeaderTable is the dynamic table in bytes, for both sides. Default 16 KiB.
 	HeaderTable int
 	// PingAfter is how long nothing may come after something was sent.
@@ -63,6 +79,9 @@ type Config struct {
 	Floods Floods
 	// Frames bounds what its frames may hold and make wait.
 	Frames Frames
+	// OnFlood, if there is one, hears of a connection that was ended for what its
+	// peer sent, and for which bound, in a closed set fit for a metric label.
+	OnFlood func(peer net.Addr, limit string, err error)
 	// Share is what the links of one peer have together; nil means no bound.
 	Share *Share
 	// Settings are sent with our first ones, for PeerSetting at the other end.

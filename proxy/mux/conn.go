@@ -37,9 +37,11 @@ type Conn struct {
 	// Sending.
 	enc        *http2.Encoder
 	out        *outBuffer // frames that wait to be written; nil: none
+	outHeld    int        // bytes charged for out
 	outData    int        // DATA bytes in out
 	dataFrames uint64     // DATA frames sent so far
-	answers    int        // bytes in out that answer the peer's control frames
+	answers    int        // bytes in out that answer the peer's control frames, and resets
+	faults     int        // streams reset for what the peer did, which the reader has not counted
 	asks       bool       // out holds HEADERS or DATA
 	taken      uint64     // bytes given to the kernel, at most
 	turns      turnList   // streams whose Write waits for its turn
@@ -67,6 +69,8 @@ type Conn struct {
 	runningPeak int       // since the last tick
 	workers     []*worker // idle
 	working     sync.WaitGroup
+	block       int           // the header block of the peer that is under way, 0: none is
+	blockSince  time.Duration // when it was first seen
 	timer       *time.Timer
 	ticking     bool
 
@@ -172,8 +176,15 @@ func (l *Conn) Run(ctx context.Context) error {
 	l.timer.Stop()
 	l.endWorkers()
 	l.working.Wait()
+	l.mu.Lock()
+	l.freeOut()
+	l.mu.Unlock()
 	close(l.done)
-	return l.Err()
+	err := l.Err()
+	if limit := floodOf(err); limit != "" && l.cfg.OnFlood != nil {
+		l.cfg.OnFlood(l.conn.RemoteAddr(), limit, err)
+	}
+	return err
 }
 
 // Close ends the link at once: a GOAWAY goes out if it can, and every stream

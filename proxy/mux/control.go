@@ -10,7 +10,7 @@ import (
 // Floods bounds what a peer may send in one second (docs/link.md, "What ends a
 // link"). Zero fields mean the defaults.
 type Floods struct {
-	Resets   int // RST_STREAM, but for those that end a stream which we opened; 4096
+	Resets   int // RST_STREAM, and faults that end a stream, but not of those which we opened; 4096
 	Pings    int // PING beyond one for each DATA frame sent to the peer; 256
 	Settings int // SETTINGS; 64
 	Idle     int // frames without effect; 4096
@@ -24,8 +24,19 @@ const (
 	DefaultIdle     = 4096
 )
 
+// What connections are ended for, see Config.OnFlood: the names of the limits
+// where they have one.
 const (
-	// MaxAnswers bounds the answers in bytes that a peer does not read.
+	floodResets   = "resets"
+	floodPings    = "pings"
+	floodSettings = "settings"
+	floodIdle     = "idle-frames"
+	floodAnswers  = "unread-answers"
+	floodBlock    = "header-block"
+)
+
+const (
+	// MaxAnswers bounds the answers and resets in bytes that a peer does not read.
 	MaxAnswers = 256 << 10
 	// TinyWindow is the bytes of a WINDOW_UPDATE without effect.
 	TinyWindow = 256
@@ -40,14 +51,32 @@ type floodCounts struct {
 }
 
 func (r *reader) count(n *int, limit int, what string) error {
+	return r.countMore(n, 1, limit, what)
+}
+
+func (r *reader) countMore(n *int, more, limit int, what string) error {
 	if r.at-r.counts.since >= time.Second {
 		r.counts = floodCounts{since: r.at}
 	}
-	*n++
+	*n += more
 	if *n > limit {
-		return flood(what)
+		return flood(r.counts.limit(n), "too many "+what)
 	}
 	return nil
+}
+
+// limit is which bound n counts towards.
+func (c *floodCounts) limit(n *int) string {
+	switch n {
+	case &c.resets:
+		return floodResets
+	case &c.pings:
+		return floodPings
+	case &c.settings:
+		return floodSettings
+	default:
+		return floodIdle
+	}
 }
 
 // answer notes that n bytes of out answer the peer. One that asks and does not
@@ -55,16 +84,43 @@ func (r *reader) count(n *int, limit int, what string) error {
 func (l *Conn) answer(n int) error {
 	l.answers += n
 	if l.answers > l.cfg.Frames.answers() {
-		return flood("frames while it does not read the answers")
+		return flood(floodAnswers, "too many frames while it does not read the answers")
 	}
 	return nil
 }
 
-// answerReset resets a stream that never began here. Conn.mu is held.
+// answerReset resets a stream that is not open here. One that is refused is
+// nobody's fault. Conn.mu is held.
 func (l *Conn) answerReset(id uint32, code http2.ErrCode) error {
+	if code != http2.ErrCodeRefusedStream {
+		l.faults++
+	}
+	return l.appendReset(id, code)
+}
+
+// appendReset adds RST_STREAM; the error says that there are too many which the
+// peer did not read. Conn.mu is held.
+func (l *Conn) appendReset(id uint32, code http2.ErrCode) error {
 	o := l.buffer()
 	o.b = http2.AppendReset(o.b, id, code)
-	return l.answer(frameHeaderLen + 4)
+	return l.answer(frameHeaderLen + resetLen)
+}
+
+// blame counts a stream that ends for what its peer did. Making us reset its
+// streams costs us as much as resetting them, so both count together.
+func (l *Conn) blame() {
+	l.mu.Lock()
+	l.faults++
+	l.mu.Unlock()
+}
+
+// countFaults counts what blame noted. Only the accepting side does: a server
+// cannot spoil more streams than we open.
+func (r *reader) countFaults(n int) error {
+	if n == 0 || r.l.client {
+		return nil
+	}
+	return r.countMore(&r.counts.resets, n, r.l.cfg.Floods.Resets, "streams reset for what it sent")
 }
 
 func (r *reader) onReset(ev *http2.Event) error {
@@ -140,7 +196,7 @@ func (r *reader) widen(ev *http2.Event) (bool, error) {
 	defer l.mu.Unlock()
 	if ev.Stream == 0 {
 		if l.connWindow += inc; l.connWindow > http2.MaxWindow {
-			return false, &linkError{http2.ErrCodeFlowControl, "connection window too large"}
+			return false, connError(http2.ErrCodeFlowControl, "connection window too large")
 		}
 		return true, nil
 	}
@@ -183,18 +239,40 @@ func (r *reader) onSettings(ev *http2.Event) error {
 		close(l.ready)
 		l.peerMax = l.cfg.MaxStreams
 	}
+	window := l.peerWindow
 	for s := range ev.Settings() {
-		if err := l.apply(s); err != nil {
-			return err
+		if s.ID == http2.SettingInitialWindowSize {
+			window = int(s.Value) // there may be several, and the last one counts
+			continue
 		}
+		l.apply(s)
+	}
+	if err := l.setWindow(window); err != nil {
+		return err
 	}
 	o := l.buffer()
 	o.b = http2.AppendSettingsAck(o.b)
 	return l.answer(frameHeaderLen)
 }
 
-// apply takes one setting of the peer. Conn.mu is held.
-func (l *Conn) apply(s http2.Setting) error {
+// setWindow makes n the window of new streams, and changes those of the open
+// ones by as much (RFC 9113, section 6.9.2). Conn.mu is held.
+func (l *Conn) setWindow(n int) error {
+	delta := n - l.peerWindow
+	if delta == 0 {
+		return nil
+	}
+	l.peerWindow = n
+	for _, s := range l.streams.all() {
+		if !l.widen(s, delta) {
+			return connError(http2.ErrCodeFlowControl, "stream window too large")
+		}
+	}
+	return nil
+}
+
+// apply takes one setting of the peer, but for the window. Conn.mu is held.
+func (l *Conn) apply(s http2.Setting) {
 	switch s.ID {
 	case http2.SettingHeaderTableSize:
 		l.enc.SetMaxTableSize(s.Value)
@@ -204,18 +282,9 @@ func (l *Conn) apply(s http2.Setting) error {
 		l.peerFrame = int(s.Value)
 	case http2.SettingMaxHeaderListSize:
 		l.peerHeadMax = int(s.Value)
-	case http2.SettingInitialWindowSize:
-		delta := int(s.Value) - l.peerWindow
-		l.peerWindow = int(s.Value)
-		for _, st := range l.streams.all() {
-			if !l.widen(st, delta) {
-				return &linkError{http2.ErrCodeFlowControl, "stream window too large"}
-			}
-		}
 	default:
 		l.noteOther(s)
 	}
-	return nil
 }
 
 // noteOther keeps a setting for PeerSetting. Conn.mu is held.

@@ -70,15 +70,37 @@ func (e *StreamError) Timeout() bool { return false }
 
 // linkError is an error of the protocol that ends the connection with a GOAWAY.
 type linkError struct {
-	code http2.ErrCode
-	what string
+	code  http2.ErrCode
+	what  string
+	flood string // see Config.OnFlood
 }
 
 func (e *linkError) Error() string { return fmt.Sprintf("http2: %s (%v)", e.what, e.code) }
 
-func protocolError(what string) error { return &linkError{http2.ErrCodeProtocol, what} }
+func protocolError(what string) error { return connError(http2.ErrCodeProtocol, what) }
 
-func flood(what string) error { return &linkError{http2.ErrCodeEnhanceYourCalm, "too many " + what} }
+func connError(code http2.ErrCode, what string) error { return &linkError{code: code, what: what} }
+
+// flood ends a connection on which more came than may; limit is which bound it was.
+func flood(limit, what string) error {
+	return &linkError{code: http2.ErrCodeEnhanceYourCalm, what: what, flood: limit}
+}
+
+// floodOf gives the bound that a connection ended for; "" for all other ends.
+func floodOf(err error) string {
+	var le *linkError
+	if errors.As(err, &le) {
+		return le.flood
+	}
+	var he *http2.Error
+	if !errors.As(err, &he) || he.Code != http2.ErrCodeEnhanceYourCalm {
+		return ""
+	}
+	if he.Kind == http2.KindSettings {
+		return floodSettings
+	}
+	return floodBlock
+}
 
 // goAwayCode is the code of the GOAWAY for an error, and whether one is due.
 func goAwayCode(err error) (http2.ErrCode, bool) {

@@ -105,6 +105,12 @@ func TestConnectionErrors(t *testing.T) {
 		{"tiny windows", repeat(DefaultIdle+1, func(b []byte, _ int) []byte {
 			return http2.AppendWindowUpdate(b, 0, 1)
 		}), calm},
+		{"goaways", repeatAfter(DefaultIdle+1, head(1, false), func(b []byte, _ int) []byte {
+			return http2.AppendGoAway(b, 0, 0, "")
+		}), calm},
+		{"heads for a closed stream", repeatAfter(DefaultIdle+1, http2.AppendReset(head(1, false), 1, http2.ErrCodeCancel), func(b []byte, _ int) []byte {
+			return append(b, head(1, false)...)
+		}), calm},
 		{"unknown frames", repeat(DefaultIdle+1, func(b []byte, _ int) []byte {
 			return http2.AppendFrameHeader(b, 0, 0x77, 0, 0)
 		}), calm},

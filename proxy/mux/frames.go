@@ -20,9 +20,13 @@ type Frames struct {
 	// Stall is how long the peer may hardly take anything of a stream when memory
 	// or streams are short. Default StallTime.
 	Stall time.Duration
+	// Head is how long a header block may take to come. Default HeadTime.
+	Head time.Duration
 }
 
 func (f Frames) answers() int { return cmp.Or(f.Answers, MaxAnswers) }
+
+func (f Frames) head() time.Duration { return cmp.Or(f.Head, HeadTime) }
 
 func (f Frames) stall() time.Duration { return cmp.Or(f.Stall, StallTime) }
 

@@ -115,16 +115,6 @@ var (
 	}
 )
 
-// value gives the first field called name.
-func value(fields []http2.Field, name string) string {
-	for _, f := range fields {
-		if f.Name == name {
-			return f.Value
-		}
-	}
-	return ""
-}
-
 // lines gives fields as text.
 func lines(fields []http2.Field) (out []string) {
 	for _, f := range fields {

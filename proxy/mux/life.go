@@ -29,7 +29,8 @@ func (r *reader) noteHeard() {
 // tick looks after the link while it has streams.
 func (l *Conn) tick() {
 	l.mu.Lock()
-	if l.closing || l.streams.len() == 0 && l.pinged.Load() == 0 {
+	quiet := l.streams.len() == 0 && l.pinged.Load() == 0
+	if l.closing || quiet && l.block == 0 {
 		l.ticking = false
 		l.trimWorkers(0)
 		l.mu.Unlock()
@@ -37,15 +38,22 @@ func (l *Conn) tick() {
 	}
 	l.trimWorkers(max(l.runningPeak, 8))
 	l.runningPeak = l.running
-	next := l.checkLife(l.now())
+	slow := l.block != 0 && l.now()-l.blockSince >= l.cfg.Frames.head()
+	next := tickEvery
+	if !quiet {
+		next = l.checkLife(l.now())
+	}
 	if next > 0 {
 		l.timer.Reset(min(next, tickEvery))
 	}
 	stalled := l.stalled(l.now())
 	l.unlockKick()
 	l.shed(stalled)
-	if next <= 0 {
+	switch {
+	case next <= 0:
 		l.end(errSilent)
+	case slow:
+		l.end(errSlowHead)
 	}
 }
 
@@ -137,6 +145,9 @@ func (l *Conn) empty() {
 
 func (r *reader) onGoAway(ev *http2.Event) error {
 	l := r.l
+	if err := r.count(&r.counts.idle, l.cfg.Floods.Idle, "GOAWAY frames"); err != nil {
+		return err
+	}
 	l.mu.Lock()
 	l.draining = true
 	if !l.client {

@@ -25,6 +25,7 @@ func (l *Conn) Open(fields []http2.Field, end bool) (*Stream, error) {
 	id := l.nextID
 	l.nextID += 2
 	l.adopt(s, id)
+	s.bodyless = l.cfg.Strict && value(fields, ":method") == "HEAD"
 	l.appendHead(s, fields, end)
 	l.unlockKick()
 	return s, nil
@@ -51,6 +52,11 @@ func (l *Conn) adopt(s *Stream, id uint32) {
 	s.sendWindow = l.peerWindow
 	l.streams.put(id, s)
 	l.active.Add(1)
+	l.startTicking()
+}
+
+// startTicking has tick look after the link. Conn.mu is held.
+func (l *Conn) startTicking() {
 	if !l.ticking {
 		l.ticking = true
 		l.timer.Reset(min(l.cfg.PingAfter, tickEvery))

@@ -1,6 +1,7 @@
 package mux
 
 import (
+	"cmp"
 	"errors"
 	"time"
 
@@ -27,6 +28,8 @@ type reader struct {
 	wakes  []*Stream
 	starts []start
 
+	blockHeld int // bytes charged for the header block under way
+
 	credit int // what the peer may send on the link
 	owed   int // received, and its credit not returned yet
 
@@ -46,6 +49,7 @@ func (r *reader) init(l *Conn) {
 	r.l = l
 	r.codec = http2.NewReader(l.cfg.Frames.limit(http2.Limits{
 		MaxHeaderBytes: l.cfg.MaxHeaderBytes,
+		MaxFields:      l.cfg.MaxFields,
 		TableSize:      uint32(l.cfg.HeaderTable),
 	}))
 	r.credit = l.cfg.ConnWindow
@@ -54,6 +58,7 @@ func (r *reader) init(l *Conn) {
 // loop reads until the connection ends, and says why.
 func (r *reader) loop() error {
 	defer r.giveBig()
+	defer func() { _ = r.chargeBlock(0) }()
 	buf, n := r.small[:], 0
 	for {
 		m, err := r.l.conn.Read(buf[n:])
@@ -61,9 +66,9 @@ func (r *reader) loop() error {
 		if m > 0 {
 			r.noteHeard()
 			used, perr := r.batch(buf[:n])
-			idle := r.endBatch()
-			if perr != nil {
-				return perr
+			idle, ferr := r.endBatch()
+			if err := cmp.Or(perr, ferr); err != nil {
+				return err
 			}
 			if used == 0 && n == len(buf) && len(buf) > idleBuffer {
 				return protocolError("no progress")
@@ -148,7 +153,7 @@ func (r *reader) streamFault(ev *http2.Event, err error) error {
 			return err
 		}
 	}
-	r.l.reset(he.Stream, &StreamError{Code: he.Code, Reason: he.Kind.String()}, true)
+	r.l.refuse(he.Stream, he.Code, he.Kind.String())
 	return r.count(&r.counts.idle, r.l.cfg.Floods.Idle, "malformed frames")
 }
 
@@ -183,11 +188,15 @@ func (r *reader) handle(ev *http2.Event) error {
 }
 
 // endBatch wakes whom the bytes were for, returns the link's credit, and lets
-// the writer send what was answered. It says whether the link has no streams.
-func (r *reader) endBatch() (idle bool) {
+// the writer send what was answered. It says whether the link has no streams; the
+// error is why it ended meanwhile, or is to.
+func (r *reader) endBatch() (idle bool, err error) {
 	r.flush()
 	l := r.l
+	block, held := r.codec.Block()
+	spent := r.chargeBlock(held)
 	l.mu.Lock()
+	l.noteBlock(block)
 	if r.owed >= l.cfg.ConnWindow/4 && !l.closing {
 		o := l.buffer()
 		o.b = http2.AppendWindowUpdate(o.b, 0, uint32(r.owed))
@@ -195,11 +204,13 @@ func (r *reader) endBatch() (idle bool) {
 		r.owed = 0
 	}
 	idle = l.streams.len() == 0
+	faults, err := l.faults, l.err // one that ended is not read on
+	l.faults = 0
 	l.unlockKick()
 	if idle {
 		r.recent, r.recentID = nil, 0
 	}
-	return idle
+	return idle, cmp.Or(err, spent, r.countFaults(faults))
 }
 
 func (r *reader) flush() {

@@ -42,9 +42,13 @@ func (r *reader) acceptLocked(ev *http2.Event) error {
 			err = l.late(ev.Stream)
 		}
 		l.mu.Unlock()
+		// Those of streams that we opened may be as many as we gave up.
+		if err == nil && !l.client {
+			err = r.count(&r.counts.idle, l.cfg.Floods.Idle, "heads of closed streams")
+		}
 		return err
 	}
-	if ev.Stream > l.acceptMax || l.closing {
+	if l.closing {
 		l.mu.Unlock() // after our GOAWAY: the peer knows that it was not taken
 		return nil
 	}
@@ -74,8 +78,9 @@ func (l *Conn) fullUp() bool {
 		l.mem.over() || l.mem.crowded() || l.cfg.Share.full()
 }
 
-// known says whether the stream, which is not open, was open before. Others
-// may only be opened, in order and by the client. Conn.mu is held.
+// known says whether the stream, which is not open, was open before, or will
+// never be. Others may only be opened, in order and by the client. Conn.mu is
+// held.
 func (l *Conn) known(id uint32) (bool, error) {
 	if id&1 == 0 {
 		return false, protocolError("stream of the accepting side")
@@ -86,17 +91,25 @@ func (l *Conn) known(id uint32) (bool, error) {
 		}
 		return true, nil
 	}
-	return id <= l.lastID, nil
+	return id <= l.lastID || l.excluded(id), nil
 }
+
+// excluded says whether our GOAWAY told the peer that the stream is not taken.
+// What it had sent for it by then is to be dropped (RFC 9113, section 6.8).
+// Conn.mu is held.
+func (l *Conn) excluded(id uint32) bool { return !l.client && id > l.acceptMax }
 
 // late judges HEADERS or DATA of a stream that is not open any more. Its peer may
 // not know that yet, unless it ended the stream itself. Conn.mu is held.
 func (l *Conn) late(id uint32) error {
+	if l.excluded(id) {
+		return nil
+	}
 	switch l.past.how(id) {
 	case endNever:
 		return protocolError("stream below one that was opened")
 	case endStream:
-		return &linkError{http2.ErrCodeStreamClosed, "frame of a stream that had ended"}
+		return connError(http2.ErrCodeStreamClosed, "frame of a stream that had ended")
 	case endReset:
 		return l.answerReset(id, http2.ErrCodeStreamClosed)
 	default:
@@ -125,7 +138,7 @@ func (r *reader) onData(ev *http2.Event) error {
 	r.credit -= ev.Flow
 	r.owed += ev.Flow
 	if r.credit < 0 {
-		return &linkError{http2.ErrCodeFlowControl, "more data than the link's window"}
+		return connError(http2.ErrCodeFlowControl, "more data than the link's window")
 	}
 	if len(ev.Data) == 0 && ev.Last && !ev.EndStream {
 		if err := r.count(&r.counts.idle, r.l.cfg.Floods.Idle, "empty DATA frames"); err != nil {
@@ -188,20 +201,28 @@ func (r *reader) conclude(s *Stream, id uint32, v verdict) {
 	case deliverOverrun:
 		r.l.fault(s, id, http2.ErrCodeFlowControl, "more data than the window")
 	case deliverShed:
-		r.l.fault(s, id, http2.ErrCodeEnhanceYourCalm, "shed: memory total reached")
+		r.l.spoil(s, id, http2.ErrCodeEnhanceYourCalm, "shed: memory total reached")
 	case delivered, deliverGone:
 	}
 }
 
 // refuse resets a stream for what its peer did.
 func (l *Conn) refuse(id uint32, code http2.ErrCode, reason string) {
-	l.reset(id, &StreamError{Code: code, Reason: reason}, true)
+	if l.reset(id, &StreamError{Code: code, Reason: reason}, true) {
+		l.blame()
+	}
 }
 
-// fault is refuse for something that was delivered. It may have been the last
+// fault is refuse for something that was delivered.
+func (l *Conn) fault(s *Stream, id uint32, code http2.ErrCode, reason string) {
+	l.blame()
+	l.spoil(s, id, code, reason)
+}
+
+// spoil resets a stream after something was delivered. It may have been the last
 // that was to come, so that the stream has left the table; who reads it must
 // learn of it all the same.
-func (l *Conn) fault(s *Stream, id uint32, code http2.ErrCode, reason string) {
+func (l *Conn) spoil(s *Stream, id uint32, code http2.ErrCode, reason string) {
 	e := &StreamError{Code: code, Reason: reason}
 	if !l.reset(id, e, true) {
 		s.fail(l, id, e, false)
@@ -218,6 +239,9 @@ func (s *Stream) putHead(l *Conn, ev *http2.Event) verdict {
 	if s.ended || len(s.heads) >= MaxHeads || s.final && !ev.EndStream {
 		return deliverMalformed
 	}
+	if v := s.roomForHead(l, ev); v != delivered {
+		return v
+	}
 	h := headBlock{from: len(s.fields), end: ev.EndStream, tooLarge: ev.TooLarge}
 	s.fields = append(s.fields, ev.Fields...)
 	h.to = len(s.fields)
@@ -230,30 +254,43 @@ func (s *Stream) putHead(l *Conn, ev *http2.Event) verdict {
 		s.heads = append(s.heads, h)
 		s.final = !l.client || !interim(ev.Fields)
 		if s.want = -1; l.cfg.Strict && s.final && !ev.EndStream {
-			s.want = http2.ContentLength(ev.Fields)
+			s.want = s.promised(l, ev.Fields)
 		}
 	}
-	if s.ended = ev.EndStream; s.ended && s.short(l) {
+	if s.ended = ev.EndStream; s.ended && s.short() {
 		return deliverMalformed
 	}
 	return s.wakeable()
 }
 
-// short says whether a body that has ended has another length than its head
-// promised (RFC 9113, section 8.1.1). The answer to a HEAD request promises one
-// and has no body. s.mu is held.
-func (s *Stream) short(l *Conn) bool {
-	return s.want >= 0 && s.got != s.want && !(l.client && s.got == 0)
+// promised is the length of the body that a head announces, -1 when it does not.
+// The answer to HEAD, and one of status 304, give the length of a body that they
+// do not have (RFC 9110, section 8.6). s.mu is held.
+func (s *Stream) promised(l *Conn, fields []http2.Field) int64 {
+	if s.bodyless || l.client && value(fields, ":status") == "304" {
+		return 0
+	}
+	return http2.ContentLength(fields)
 }
+
+// short says whether a body that has ended has another length than its head
+// promised (RFC 9113, section 8.1.1). s.mu is held.
+func (s *Stream) short() bool { return s.want >= 0 && s.got != s.want }
 
 // interim says whether a response head is a 1xx one.
 func interim(fields []http2.Field) bool {
+	status := value(fields, ":status")
+	return len(status) == 3 && status[0] == '1'
+}
+
+// value gives the first field called name.
+func value(fields []http2.Field, name string) string {
 	for i := range fields {
-		if f := &fields[i]; f.Name == ":status" {
-			return len(f.Value) == 3 && f.Value[0] == '1'
+		if f := &fields[i]; f.Name == name {
+			return f.Value
 		}
 	}
-	return false
+	return ""
 }
 
 // putData adds a piece of a DATA frame.
@@ -280,7 +317,7 @@ func (s *Stream) putData(l *Conn, ev *http2.Event) verdict {
 	}
 	s.in.add(l.mem, ev.Data, s.window >= bulkWindow)
 	if ev.EndStream {
-		if s.ended = true; s.short(l) {
+		if s.ended = true; s.short() {
 			return deliverMalformed
 		}
 	} else if len(ev.Data) == 0 {

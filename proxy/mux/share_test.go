@@ -60,14 +60,21 @@ func TestShares(t *testing.T) {
 	}
 }
 
-// A stream whose peer never opens its window is reset when others want its
+// A stream whose peer hardly opens its window is reset when others want its
 // place, and may wait for ever when nobody does.
 func TestShutWindow(t *testing.T) {
 	for _, tt := range []struct {
-		name string
-		all  int
-		want int
-	}{{"short of streams", 1, 1}, {"plenty", 100, 0}} {
+		name  string
+		all   int
+		opens uint32 // bytes of window in each second
+		want  int
+	}{
+		{"shut and short of streams", 1, 0, 1},
+		{"nearly shut and short of streams", 1, 1, 1},
+		{"slow and short of streams", 1, StallBytes / 14, 1},
+		{"not too slow", 1, StallBytes / 8, 0},
+		{"shut, but plenty of streams", 100, 0, 0},
+	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				budget := NewBudget(1 << 30)
@@ -82,7 +89,11 @@ func TestShutWindow(t *testing.T) {
 				// Other frames keep the link alive.
 				for range 30 {
 					time.Sleep(time.Second)
-					p.send(http2.AppendPing(nil, false, [8]byte{}))
+					b := http2.AppendPing(nil, false, [8]byte{})
+					if tt.opens > 0 {
+						b = http2.AppendWindowUpdate(http2.AppendWindowUpdate(b, 0, tt.opens), 1, tt.opens)
+					}
+					p.send(b)
 				}
 				synctest.Wait()
 				if got := len(p.resets); got != tt.want {

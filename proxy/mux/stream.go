@@ -23,6 +23,7 @@ type Stream struct {
 	fields   []http2.Field // of all header blocks, one after another
 	heads    []headBlock
 	nextHead int
+	headSize int  // of fields, as headSize counts it
 	final    bool // the last head before the body came
 	trailers headBlock
 	in       recvQueue
@@ -30,6 +31,7 @@ type Stream struct {
 	ended    bool  // END_STREAM came
 	want     int64 // length of the body as promised, -1: none was
 	got      int64 // what came of it
+	bodyless bool  // the answer has no body, whatever length its head gives
 	err      *StreamError
 	onAbort  func(*StreamError)
 	abort    *StreamError // with which the stream was aborted
@@ -51,8 +53,9 @@ type Stream struct {
 	sendDone, recvDone bool
 	sendErr            *StreamError
 	mark               uint64        // position of HEADERS in everything written
-	stuckAt            time.Duration // when a Write was first seen that did not move; 0: none
-	stuckLeft          int           // what of it was left then
+	sent               int64         // DATA bytes
+	stuckAt            time.Duration // since when it has sent little and had more to send; 0: it has not
+	stuckSent          int64         // what it had sent then
 
 	readWake, writeWake chan struct{}
 }
@@ -84,7 +87,7 @@ func (s *Stream) begin(l *Conn, id uint32) {
 	s.link, s.id = l, id
 	s.window, s.credit = l.cfg.StreamWindow, l.cfg.StreamWindow
 	s.mu.Unlock()
-	s.sendDone, s.recvDone, s.sendErr, s.stuckAt = false, false, nil, 0
+	s.sendDone, s.recvDone, s.sendErr, s.stuckAt, s.sent = false, false, nil, 0, 0
 }
 
 // ID is the number of the stream on its link.
@@ -104,32 +107,29 @@ func (s *Stream) Release() {
 }
 
 func (l *Conn) release(s *Stream, id uint32) {
+	var unread error
 	l.mu.Lock()
 	if l.streams.get(id) == s {
 		code := http2.ErrCodeCancel
 		if s.sendDone && !l.client {
 			code = http2.ErrCodeNo
 		}
-		o := l.buffer()
-		o.b = http2.AppendReset(o.b, id, code)
+		unread = l.appendReset(id, code)
 		l.drop(s, nil)
 	}
 	l.unlockKick()
+	l.endIf(unread)
 
 	s.mu.Lock()
 	s.in.reset(l.mem)
 	if grown := s.window - l.cfg.StreamWindow; grown > 0 {
 		l.mem.give(grown)
 	}
-	clear(s.fields)
-	s.fields, s.heads = s.fields[:0], s.heads[:0]
-	if cap(s.fields) > keepFields {
-		s.fields = nil
-	}
+	s.forgetHeads(l)
 	s.nextHead, s.trailers, s.peeked = 0, headBlock{}, 0
 	s.final, s.ended, s.stopped, s.waits = false, false, false, false
 	s.err, s.onAbort, s.abort = nil, nil, nil
-	s.owed, s.since, s.got, s.want = 0, 0, 0, -1
+	s.owed, s.since, s.got, s.want, s.bodyless = 0, 0, 0, -1, false
 	s.link, s.id = nil, 0
 	s.gen++
 	s.mu.Unlock()
@@ -157,16 +157,24 @@ func (l *Conn) reset(id uint32, e *StreamError, tell bool) bool {
 		l.mu.Unlock()
 		return false
 	}
+	var unread error
 	if tell {
-		o := l.buffer()
-		o.b = http2.AppendReset(o.b, id, e.Code)
+		unread = l.appendReset(id, e.Code)
 	}
 	whole := s.recvDone && e.Remote
 	l.drop(s, e)
 	l.room.Broadcast()
 	l.unlockKick()
 	s.fail(l, id, e, whole)
+	l.endIf(unread)
 	return true
+}
+
+// endIf ends the link when there is an error.
+func (l *Conn) endIf(err error) {
+	if err != nil {
+		l.end(err)
+	}
 }
 
 // fail wakes everyone. With whole set all of the peer's side had come before,
@@ -213,15 +221,30 @@ func (s *Stream) Ref() Ref { return Ref{s, s.gen} }
 
 // Reset is Stream.Reset, and does nothing once the stream was released.
 func (r Ref) Reset(code http2.ErrCode, reason string) {
-	if r.s == nil {
-		return
-	}
-	r.s.mu.Lock()
-	l, id, live := r.s.link, r.s.id, r.s.gen == r.gen && r.s.link != nil
-	r.s.mu.Unlock()
-	if live {
+	if l, id := r.live(); l != nil {
 		l.reset(id, &StreamError{Code: code, Reason: reason}, true)
 	}
+}
+
+// Fault is Reset for what the peer sent, such as a head that makes no sense. It
+// counts against the connection as a reset by the peer does.
+func (r Ref) Fault(code http2.ErrCode, reason string) {
+	if l, id := r.live(); l != nil {
+		l.refuse(id, code, reason)
+	}
+}
+
+// live gives where the stream is; nil once it was released.
+func (r Ref) live() (*Conn, uint32) {
+	if r.s == nil {
+		return nil, 0
+	}
+	r.s.mu.Lock()
+	defer r.s.mu.Unlock()
+	if r.s.gen != r.gen {
+		return nil, 0
+	}
+	return r.s.link, r.s.id
 }
 
 // Cancel is Stream.Cancel, and does nothing once the stream was released.

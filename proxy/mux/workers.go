@@ -14,7 +14,7 @@ type start struct {
 // worked last. Conn.mu is held.
 func (l *Conn) claimWorker() *worker {
 	l.running++
-	l.mem.served.Add(1)
+	l.mem.serve(1)
 	l.cfg.Share.add(1)
 	l.runningPeak = max(l.runningPeak, l.running)
 	n := len(l.workers)
@@ -61,7 +61,7 @@ func (l *Conn) rest(w *worker) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.running--
-	l.mem.served.Add(-1)
+	l.mem.serve(-1)
 	l.cfg.Share.add(-1)
 	if l.closing {
 		return false

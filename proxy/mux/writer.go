@@ -28,6 +28,7 @@ func (l *Conn) backlog() int {
 // unlockKick gives the lock back, and wakes the writer when there is something
 // for it and it sleeps.
 func (l *Conn) unlockKick() {
+	l.chargeOut()
 	kick := l.writerIdle && (l.out != nil || l.turns.first != nil || l.closing)
 	if kick {
 		l.writerIdle = false
@@ -117,6 +118,7 @@ func (l *Conn) take() *outBuffer {
 	}
 	out := l.out
 	l.out, l.outData, l.answers = nil, 0, 0
+	l.freeOut() // writeLoop charges all of it
 	l.taken += uint64(len(out.b))
 	if l.asks {
 		l.asks = false
@@ -155,6 +157,7 @@ func (l *Conn) fill() {
 func (l *Conn) appendData(s *Stream, p []byte, end bool) {
 	o := l.buffer()
 	o.b = http2.AppendData(o.b, s.id, p, end)
+	s.sent += int64(len(p))
 	s.sendWindow -= len(p)
 	l.connWindow -= len(p)
 	l.outData += len(p)

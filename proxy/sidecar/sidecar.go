@@ -98,10 +98,10 @@ func (s *Sidecar) buildProxy() (err error) {
 		MaxConns: l.Connections, MaxHandshakes: l.Handshakes, MaxDestinations: l.Destinations,
 		Times: l.Times(), MaxAwaiting: l.Awaiting, MaxStrangers: l.Strangers,
 		AppConns: l.AppConns, AppQueue: l.AppQueue,
-		PeerLinks: l.PeerLinks, PeerStreams: l.PeerStreams, WideBuffers: int64(l.WideBuffers), MaxUnsent: l.Unsent,
-		IdleConns: l.IdleConns,
-		Watch:     func(t mesh.Target) { s.sub.Watch(t) },
-		Unwatch:   func(t mesh.Target) { s.sub.Unwatch(t) },
+		PeerLinks: l.PeerLinks, PeerStreams: l.PeerStreams, ClientStreams: l.ClientStreams,
+		WideBuffers: int64(l.WideBuffers), MaxUnsent: l.Unsent, IdleConns: l.IdleConns,
+		Watch:   func(t mesh.Target) { s.sub.Watch(t) },
+		Unwatch: func(t mesh.Target) { s.sub.Unwatch(t) },
 	})
 	return err
 }
