@@ -70,9 +70,9 @@ kubernetes: ## the tests on a real Kubernetes cluster (needs root)
 	$(CLUSTER) build
 	LENO_TEST_REQUIRE_ROOT=1 $(LONG) -count=1 ./test/kube
 
-conformance: ## foreign judges alone: h2spec, grpc, curl, nghttp2, load, Node
+conformance: ## foreign judges alone: h2spec, grpc, curl, nghttp2, load, Node (needs root)
 	@report=$$(mktemp); status=0; \
-	LENO_CONFORMANCE=$$report $(LONG) -count=1 ./test/conformance || status=$$?; \
+	LENO_TEST_REQUIRE_ROOT=1 LENO_CONFORMANCE=$$report $(LONG) -count=1 ./test/conformance || status=$$?; \
 	cat $$report; rm -f $$report; exit $$status
 
 lint: $(LINT) ## format, vet and all lints

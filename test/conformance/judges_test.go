@@ -75,14 +75,28 @@ func TestJudges(t *testing.T) {
 	for _, j := range all {
 		services = append(services, harness.Service{Name: j.name, Port: j.port})
 	}
+	left := len(all)
+	defer func() {
+		for _, j := range all[len(all)-left:] {
+			note(t, j.name+": not judged") // without root or a tool, say
+		}
+	}()
 	ways := harness.NewWays(t, services...)
 	for _, j := range all {
+		left--
 		t.Run(j.name, func(t *testing.T) {
+			served := false
+			defer func() {
+				if !served {
+					note(t, j.name+": not judged, nothing serves")
+				}
+			}()
 			restart := make(map[harness.Place]func(*testing.T))
 			for _, at := range ways.Servers {
 				restart[at] = j.serve(t, at, j.port)
 				at.Serves(t, j.port)
 			}
+			served = true
 			for i := range ways.All {
 				c := &court{Way: &ways.All[i], port: j.port, restart: restart[ways.All[i].To]}
 				t.Run(c.Name, func(t *testing.T) {
@@ -116,8 +130,17 @@ func (c *court) record(t *testing.T, name string) {
 		t.Error(f)
 	}
 	if c.passed == 0 && len(c.failed) == 0 {
-		return // skipped
+		line = name + ": not judged"
+		if !t.Skipped() {
+			t.Error("the judge said nothing")
+		}
 	}
+	note(t, line)
+}
+
+// note adds a line to the report, where one was asked for.
+func note(t *testing.T, line string) {
+	t.Helper()
 	path := os.Getenv("LENO_CONFORMANCE")
 	if path == "" {
 		return
