@@ -19,7 +19,7 @@ type Service struct {
 
 // Ways is a small mesh with its surroundings, and the ways there are from a
 // client to a server: through two proxies, and through one where the other
-// side is not in the mesh.
+// side is not in the mesh, captured or by an upstream.
 type Ways struct {
 	All []Way
 	// Servers are the places where each service must be served.
@@ -45,21 +45,24 @@ func NewWays(t testing.TB, services ...Service) *Ways {
 	network := netns.New(t, "control", "client", "server", "visitor", "elder")
 	place := func(name string) Place { return On(network.Host(name)) }
 	mesh := NewMesh(t, MeshConfig{At: place("control"), Args: []string{"--networks", "10.77.0.0/30"}})
-	local := netip.MustParseAddr("127.0.0.1")
+	local, localElder := netip.MustParseAddr("127.0.0.1"), netip.MustParseAddr("127.0.0.2")
+	elder := place("elder")
 	var served, upstreams []string
 	for _, s := range services {
 		served = append(served, fmt.Sprintf("%s:%d", s.Name, s.Port))
-		upstreams = append(upstreams, fmt.Sprintf("%s:%d=%s", s.Name, s.Port, netip.AddrPortFrom(local, s.Port)))
+		upstreams = append(upstreams, fmt.Sprintf("%s:%d=%s", s.Name, s.Port, netip.AddrPortFrom(local, s.Port)),
+			fmt.Sprintf("%s=%s", elder.At(s.Port), netip.AddrPortFrom(localElder, s.Port)))
 	}
 	server := mesh.Start(Sidecar{At: place("server"), Name: "server", Services: served})
 	client := mesh.Start(Sidecar{At: place("client"), Name: "client", Upstreams: upstreams})
 	return &Ways{
-		Servers: []Place{server.At, place("elder")},
+		Servers: []Place{server.At, elder},
 		All: []Way{
 			{Name: "outbound", From: client.At, To: server.At, Client: client, Server: server, host: local},
 			{Name: "redirected", From: client.At, To: server.At, Client: client, Server: server, host: server.At.Addr},
 			{Name: "inbound", From: place("visitor"), To: server.At, Server: server, host: server.At.Addr},
-			{Name: "egress", From: client.At, To: place("elder"), Client: client, host: place("elder").Addr},
+			{Name: "egress", From: client.At, To: elder, Client: client, host: elder.Addr},
+			{Name: "egress-upstream", From: client.At, To: elder, Client: client, host: localElder},
 		},
 	}
 }

@@ -37,6 +37,7 @@ func allWays(t *testing.T, service string, port uint16, test func(*testing.T, *s
 	ways(t, service, port, test)
 	t.Run("inbound", func(t *testing.T) { test(t, oneProxy(t, service, port, false)) })
 	t.Run("egress", func(t *testing.T) { test(t, oneProxy(t, service, port, true)) })
+	t.Run("egress-upstream", func(t *testing.T) { test(t, egressUpstream(t, port)) })
 }
 
 // oneProxy captures the traffic of one side, and the other is outside of the
@@ -56,6 +57,20 @@ func oneProxy(t *testing.T, service string, port uint16, client bool) *street {
 		s.server = s.mesh.Start(harness.Sidecar{At: meshed, Name: service, Services: []string{fmt.Sprintf("%s:%d", service, port)}})
 	}
 	s.address, s.unprotected = s.to.At(port), s.to.At(port)
+	return s
+}
+
+// egressUpstream gives the client a local port that leads out of the mesh.
+func egressUpstream(t *testing.T, port uint16) *street {
+	t.Helper()
+	s := &street{
+		mesh: harness.NewMesh(t, harness.MeshConfig{Args: []string{"--networks", "10.77.0.0/30"}}),
+		from: harness.Loopback(t), to: harness.Loopback(t),
+	}
+	s.address, s.unprotected = s.from.At(port), s.to.At(port)
+	s.client = s.mesh.Start(harness.Sidecar{
+		At: s.from, Name: "client", Upstreams: []string{fmt.Sprintf("%s=%s", s.unprotected, s.address)},
+	})
 	return s
 }
 
