@@ -29,6 +29,7 @@ type curlCase struct {
 	name string
 	args []string // the path comes last
 	want string
+	ends string // instead of want: the last that it prints, in lower case
 }
 
 // curlCases print the version that the server heard: what the client spoke is
@@ -37,22 +38,46 @@ type curlCase struct {
 func curlCases(file, part string) []curlCase {
 	const sum = "-w%{http_version} %{http_code}"
 	return []curlCase{
-		{"1.0", []string{"--http1.0", "-d", "abc", sum, "/sum"}, "HTTP/1.0 3 " + hash([]byte("abc")) + " <nil>\n1 200"},
-		{"1.1", []string{"--http1.1", "-d", "abc", sum, "/sum"}, "HTTP/1.1 3 " + hash([]byte("abc")) + " <nil>\n1.1 200"},
-		{"2", []string{"--http2-prior-knowledge", "-d", "abc", sum, "/sum"}, "HTTP/2.0 3 " + hash([]byte("abc")) + " <nil>\n2 200"},
-		{"2 head", []string{"--http2-prior-knowledge", "-o", "/dev/null", "--head", sum, "/large"}, "2 200"},
-		{"2 range", []string{"--http2-prior-knowledge", "-r", "5-9", "-o", "/dev/null", "-w%{http_code} %{size_download}", "/large"}, "206 5"},
-		{"expect", []string{"-H", "Expect: 100-continue", "--expect100-timeout", "60", "-T", part, "/sum"}, "HTTP/1.1 PARTSUM <nil>"},
-		{"expect refused", []string{"-H", "Expect: 100-continue", "--expect100-timeout", "60", "-o", "/dev/null", "-w%{http_code} %{size_upload}", "-T", part, "/refuse"}, "417 0"},
-		{"expect not asked", []string{"-H", "Expect:", "-T", part, "/sum"}, "HTTP/1.1 PARTSUM <nil>"},
-		{"chunked", []string{"-H", "Transfer-Encoding: chunked", "-T", part, "/sum"}, "HTTP/1.1 PARTSUM <nil>"},
-		{"upload", []string{"--http1.1", "-T", file, "/sum"}, "HTTP/1.1 FILESUM <nil>"},
-		{"2 upload", []string{"--http2-prior-knowledge", "-T", part, "/sum"}, "HTTP/2.0 PARTSUM <nil>"},
-		{"limit-rate", []string{"--http1.1", "--limit-rate", "12M", "-o", "/dev/null", "-w%{http_code} %{size_download}", "/large"}, fmt.Sprint("200 ", largeSize)},
-		{"2 limit-rate", []string{"--http2-prior-knowledge", "--limit-rate", "12M", "-o", "/dev/null", "-w%{http_code} %{size_download}", "/large"}, fmt.Sprint("200 ", largeSize)},
-		{"1.1 many", []string{"--http1.1", "-o", "/dev/null", "-w%{http_code}", "/?[1-100]"}, strings.Repeat("200", 100)},
-		{"trailers", []string{"--http1.1", "-i", "-o", "/dev/null", "-w%{http_code} %{size_download}", "/trailers"}, "200 14"},
+		{name: "1.0", args: []string{"--http1.0", "-d", "abc", sum, "/sum"}, want: "HTTP/1.0 3 " + hash([]byte("abc")) + " <nil>\n1 200"},
+		{name: "1.1", args: []string{"--http1.1", "-d", "abc", sum, "/sum"}, want: "HTTP/1.1 3 " + hash([]byte("abc")) + " <nil>\n1.1 200"},
+		{name: "2", args: []string{"--http2-prior-knowledge", "-d", "abc", sum, "/sum"}, want: "HTTP/2.0 3 " + hash([]byte("abc")) + " <nil>\n2 200"},
+		{name: "2 head", args: []string{"--http2-prior-knowledge", "-o", "/dev/null", "--head", sum, "/large"}, want: "2 200"},
+		{name: "2 range", args: []string{"--http2-prior-knowledge", "-r", "5-9", "-o", "/dev/null", "-w%{http_code} %{size_download}", "/large"}, want: "206 5"},
+		{name: "expect", args: []string{"-H", "Expect: 100-continue", "--expect100-timeout", "60", "-T", part, "/sum"}, want: "HTTP/1.1 PARTSUM <nil>"},
+		{name: "expect refused", args: []string{"-H", "Expect: 100-continue", "--expect100-timeout", "60", "-o", "/dev/null", "-w%{http_code} %{size_upload}", "-T", part, "/refuse"}, want: "417 0"},
+		{name: "expect not asked", args: []string{"-H", "Expect:", "-T", part, "/sum"}, want: "HTTP/1.1 PARTSUM <nil>"},
+		{name: "chunked", args: []string{"-H", "Transfer-Encoding: chunked", "-T", part, "/sum"}, want: "HTTP/1.1 PARTSUM <nil>"},
+		{name: "upload", args: []string{"--http1.1", "-T", file, "/sum"}, want: "HTTP/1.1 FILESUM <nil>"},
+		{name: "2 upload", args: []string{"--http2-prior-knowledge", "-T", part, "/sum"}, want: "HTTP/2.0 PARTSUM <nil>"},
+		{name: "limit-rate", args: []string{"--http1.1", "--limit-rate", "12M", "-o", "/dev/null", "-w%{http_code} %{size_download}", "/large"}, want: fmt.Sprint("200 ", largeSize)},
+		{name: "2 limit-rate", args: []string{"--http2-prior-knowledge", "--limit-rate", "12M", "-o", "/dev/null", "-w%{http_code} %{size_download}", "/large"}, want: fmt.Sprint("200 ", largeSize)},
+		{name: "1.1 many", args: []string{"--http1.1", "-o", "/dev/null", "-w%{http_code}", "/?[1-100]"}, want: strings.Repeat("200", 100)},
+		// nghttp looks at those of HTTP/2.
+		{name: "trailers", args: []string{"--http1.1", "-i", "/trailers"}, ends: "\r\n\r\nwith trailers\nx-sum: 42"},
 	}
+}
+
+// bodilessCases ask for answers that have no body, whatever their head says,
+// and for more on the same connection.
+func bodilessCases() []curlCase {
+	const told = "-w%{http_code} %{size_download} %{num_connects},"
+	var all []curlCase
+	for _, k := range []struct{ name, path, code string }{
+		{"head", "/large", "200"}, {"204", "/bodiless/204", "204"}, {"304", "/bodiless/304", "304"},
+	} {
+		args := []string{"-o", "/dev/null", told}
+		if k.name == "head" {
+			args = append(args, "--head")
+		}
+		one := k.code + " 0 1,"
+		for _, version := range []string{"1.0", "1.1", "2-prior-knowledge"} {
+			args := append([]string{"--http" + version}, args...)
+			all = append(all, curlCase{name: k.name + " of " + version, args: append(args, k.path), want: one})
+		}
+		many := append([]string{"--http1.1"}, args...)
+		all = append(all, curlCase{name: k.name + ", and more", args: append(many, k.path+"?[1-3]"), want: one + strings.Repeat(k.code+" 0 0,", 2)})
+	}
+	return all
 }
 
 func hash(b []byte) string { return fmt.Sprintf("%x", sha256.Sum256(b)) }
@@ -63,13 +88,13 @@ func judgeCurl(t *testing.T, c *court) {
 	file, part := filepath.Join(dir, "file"), filepath.Join(dir, "part")
 	fileSum := sparse(t, file, fileSize)
 	partSum := sparse(t, part, partSize)
-	for _, k := range curlCases(file, part) {
+	for _, k := range append(curlCases(file, part), bodilessCases()...) {
 		args := append([]string{curl, "-sS", "--max-time", "600"}, k.args...)
 		args[len(args)-1] = c.url(args[len(args)-1])
 		out, err := c.exec(t, args...)
 		want := strings.NewReplacer("FILESUM", fileSum, "PARTSUM", partSum).Replace(k.want)
-		if err == nil && out != want {
-			err = fmt.Errorf("printed %.300q, want %.300q", out, want)
+		if err == nil && (k.ends == "" && out != want || !strings.HasSuffix(strings.ToLower(out), k.ends)) {
+			err = fmt.Errorf("printed %.1000q, want %.300q", out, want+k.ends)
 		} else if err != nil {
 			err = errors.Join(err, errors.New(out))
 		}

@@ -52,6 +52,11 @@ func serveTruth(t *testing.T, at harness.Place, port uint16) func(*testing.T) {
 		io.WriteString(w, "with trailers\n")
 		w.Header().Set("X-Sum", "42")
 	})
+	mux.HandleFunc("/bodiless/204", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) })
+	mux.HandleFunc("/bodiless/304", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Length", "1000") // that of the body which is not sent
+		w.WriteHeader(http.StatusNotModified)
+	})
 	serve(t, at, port, mux)
 	return nil
 }
