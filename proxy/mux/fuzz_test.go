@@ -41,19 +41,25 @@ func feed(t *testing.T, conn net.Conn, l *Conn, b []byte) {
 	<-drained
 }
 
-// FuzzServer feeds the accepting side with anything: it ends, leaks nothing,
-// gives all memory back.
+// FuzzServer feeds the accepting side with anything, as a peer and as a client:
+// it ends, leaks nothing, gives all memory back.
 func FuzzServer(f *testing.F) {
 	fuzzSeeds(f)
 	f.Fuzz(func(t *testing.T, b []byte) {
-		budget := NewBudget(1 << 20)
-		a, c := net.Pipe()
-		l := NewServer(c, Config{Budget: budget, MaxStreams: 16}, echo)
-		feed(t, a, l, b)
-		if budget.Used() != 0 || l.Active() != 0 || l.running != 0 {
-			t.Errorf("left: %d bytes, %d streams, %d being served", budget.Used(), l.Active(), l.running)
+		for _, strict := range []bool{false, true} {
+			fuzzServer(t, strict, b)
 		}
 	})
+}
+
+func fuzzServer(t *testing.T, strict bool, b []byte) {
+	budget := NewBudget(1 << 20)
+	a, c := net.Pipe()
+	l := NewServer(c, Config{Budget: budget, MaxStreams: 16, Strict: strict}, echo)
+	feed(t, a, l, b)
+	if budget.Used() != 0 || l.Active() != 0 || l.running != 0 {
+		t.Errorf("left: %d bytes, %d streams, %d being served", budget.Used(), l.Active(), l.running)
+	}
 }
 
 // FuzzClient does the same to the opening side, with two streams open.
@@ -68,33 +74,39 @@ func FuzzClient(f *testing.F) {
 		f.Add(append(http2.AppendSettings(nil), b...))
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
-		budget := NewBudget(1 << 20)
-		a, c := net.Pipe()
-		l := NewClient(c, Config{Budget: budget})
-		done := make(chan error, 2)
-		for range 2 {
-			s, err := l.Open(requestHead, false)
-			if err != nil {
-				t.Fatal(err)
-			}
-			go func() {
-				defer s.Release()
-				_, _, err := s.Head(ctx)
-				if err == nil {
-					_, err = io.Copy(io.Discard, s)
-				}
-				done <- err
-			}()
-		}
-		feed(t, a, l, b)
-		for range 2 {
-			var se *StreamError
-			if err := <-done; err != nil && err != io.EOF && !errors.As(err, &se) {
-				t.Errorf("got %v", err)
-			}
-		}
-		if l.Active() != 0 {
-			t.Errorf("%d streams left", l.Active())
+		for _, strict := range []bool{false, true} {
+			fuzzClient(t, strict, b)
 		}
 	})
+}
+
+func fuzzClient(t *testing.T, strict bool, b []byte) {
+	budget := NewBudget(1 << 20)
+	a, c := net.Pipe()
+	l := NewClient(c, Config{Budget: budget, Strict: strict})
+	done := make(chan error, 2)
+	for range 2 {
+		s, err := l.Open(requestHead, false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		go func() {
+			_, _, err := s.Head(ctx)
+			if err == nil {
+				_, err = io.Copy(io.Discard, s)
+			}
+			s.Release()
+			done <- err
+		}()
+	}
+	feed(t, a, l, b)
+	for range 2 {
+		var se *StreamError
+		if err := <-done; err != nil && err != io.EOF && !errors.As(err, &se) {
+			t.Errorf("got %v", err)
+		}
+	}
+	if budget.Used() != 0 || l.Active() != 0 {
+		t.Errorf("left: %d bytes, %d streams", budget.Used(), l.Active())
+	}
 }
