@@ -4,8 +4,10 @@ import (
 	"context"
 	"crypto/sha256"
 	"errors"
+	"fmt"
 	"io"
 	"net"
+	"os"
 	"sync"
 	"syscall"
 	"testing"
@@ -85,6 +87,56 @@ func TestConnectionsEndAsTheyDoWithoutTheMesh(t *testing.T) {
 			}
 		})
 	})
+}
+
+// TestKernelMovesBytes has the kernel move what one proxy between two plain
+// connections passes on: what a process reads itself is counted by the kernel,
+// what it splices is not. What a link carries must be read, which shows that it
+// is counted.
+func TestKernelMovesBytes(t *testing.T) {
+	for name, s := range map[string]*street{
+		"inbound": oneProxy(t, "bytes", bytesPort, false), "egress": oneProxy(t, "bytes", bytesPort, true), "egress-upstream": egressUpstream(t, bytesPort),
+		"link": overUpstream(t, "bytes", bytesPort),
+	} {
+		t.Run(name, func(t *testing.T) {
+			body := append([]byte{0}, noise(largeSize-1)...)
+			got := serve(t, s.to, func(c *net.TCPConn) error {
+				_, err := io.Copy(c, c)
+				return errors.Join(err, c.CloseWrite())
+			})
+			before := copied(t, s.first())
+			c := dial(t, s)
+			var sending sync.WaitGroup
+			sending.Go(func() {
+				if _, err := c.Write(body); err != nil {
+					t.Error(err)
+				}
+				c.CloseWrite()
+			})
+			n, err := io.Copy(io.Discard, c)
+			sending.Wait()
+			if err := errors.Join(err, <-got); err != nil || n != largeSize {
+				t.Fatalf("%d bytes came back: %v", n, err)
+			}
+			more := copied(t, s.first()) - before
+			if read := more > largeSize/8; read != (name == "link") {
+				t.Errorf("the proxy read %d bytes of twice %d itself", more, largeSize)
+			}
+		})
+	}
+}
+
+// copied is how many bytes a proxy's calls of read have given so far.
+func copied(t *testing.T, p *harness.Proxy) (n int64) {
+	t.Helper()
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/io", p.PID()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := fmt.Sscanf(string(b), "rchar: %d", &n); err != nil {
+		t.Fatal(err)
+	}
+	return n
 }
 
 // serve takes one connection at a place, and closes it after the talk, whose

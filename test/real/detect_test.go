@@ -25,6 +25,7 @@ const (
 	webTestPort = 7002
 	grpcPort    = 7003
 	idlePort    = 7004
+	echoPort    = 7005
 	tlsPort     = 7443
 )
 
@@ -51,6 +52,7 @@ func detections() []detection {
 		{"grpc", grpcPort, serveGRPC, tryGRPC},
 		{"timeout 408", idlePort, serveHAProxy, tryIdle},
 		{"tls", tlsPort, serveTLS, tryTLS},
+		{"byte by byte", echoPort, serveBytes, tryBytes},
 	}
 }
 
