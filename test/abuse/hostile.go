@@ -4,15 +4,29 @@ import (
 	"context"
 	"crypto/rand"
 	"io"
+	"maps"
 	"net"
 	"net/netip"
+	"slices"
 	"sync"
+	"testing"
 	"time"
 )
 
+// hostile is one connection of an attacker.
+type hostile struct {
+	net.Conn
+	// went is called when all was said that makes the attack one: from then on
+	// it is the proxy's turn.
+	went func()
+}
+
 // attack is what one hostile connection does until it ends. It is told to end
 // by the connection's end.
-type attack func(c net.Conn) error
+type attack func(c *hostile) error
+
+// dialer connects an attacker to what it attacks.
+type dialer func(context.Context) (net.Conn, error)
 
 // pace keeps the attackers from taking the machine from the honest: what is
 // tested is memory and fairness, not who has more cores.
@@ -21,34 +35,82 @@ const (
 	rest = 100 * time.Millisecond // before another connection
 )
 
-// army runs attackers, each with one connection after another.
-type army struct {
-	ctx  context.Context //nolint:containedctx // the life of the army
-	wg   sync.WaitGroup
-	mu   sync.Mutex
-	runs map[string]int // guarded by mu; connections that got through, by attack
+// tally is what became of the attacks of one kind.
+type tally struct {
+	dialled, went, thrown int
+	mustBeThrown          bool
 }
 
-func newArmy(ctx context.Context) *army { return &army{ctx: ctx, runs: map[string]int{}} }
+// army runs attackers, each with one connection after another.
+type army struct {
+	ctx   context.Context //nolint:containedctx // the life of the army
+	wg    sync.WaitGroup
+	mu    sync.Mutex
+	kinds map[string]*tally // guarded by mu
+}
+
+func newArmy(ctx context.Context) *army { return &army{ctx: ctx, kinds: map[string]*tally{}} }
 
 // send starts n attackers.
-func (a *army) send(name string, n int, dial func(context.Context) (net.Conn, error), do attack) {
+func (a *army) send(name string, n int, dial dialer, do attack) {
+	a.note(name, func(*tally) {})
 	for range n {
 		a.wg.Go(func() {
 			for wait(a.ctx, rest) {
-				c, err := dial(a.ctx)
-				if err != nil {
-					continue
-				}
-				a.mu.Lock()
-				a.runs[name]++
-				a.mu.Unlock()
-				stop := context.AfterFunc(a.ctx, func() { c.Close() })
-				_ = do(c) // it ends when it is thrown out
-				stop()
-				c.Close()
+				a.strike(name, dial, do)
 			}
 		})
+	}
+}
+
+// sendAway is send for those that the proxy itself has to end.
+func (a *army) sendAway(name string, n int, dial dialer, do attack) {
+	a.note(name, func(k *tally) { k.mustBeThrown = true })
+	a.send(name, n, dial, do)
+}
+
+func (a *army) strike(name string, dial dialer, do attack) {
+	c, err := dial(a.ctx)
+	if err != nil {
+		return
+	}
+	a.note(name, func(k *tally) { k.dialled++ })
+	defer c.Close()
+	defer context.AfterFunc(a.ctx, func() { c.Close() })()
+	var went sync.Once
+	underWay := false
+	err = do(&hostile{c, func() {
+		went.Do(func() { a.note(name, func(k *tally) { k.went++ }); underWay = true })
+	}})
+	if underWay && a.ctx.Err() == nil && err != nil {
+		a.note(name, func(k *tally) { k.thrown++ })
+	}
+}
+
+// note changes the tally of a kind.
+func (a *army) note(name string, change func(*tally)) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.kinds[name] == nil {
+		a.kinds[name] = &tally{}
+	}
+	change(a.kinds[name])
+}
+
+// mustHaveHappened fails the test for each kind of which not one attack was
+// made in full, or was ended by the proxy where that has to end it.
+func (a *army) mustHaveHappened(t *testing.T) {
+	t.Helper()
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for _, name := range slices.Sorted(maps.Keys(a.kinds)) {
+		k := a.kinds[name]
+		t.Logf("%s: %d connections, %d attacks, %d thrown out", name, k.dialled, k.went, k.thrown)
+		if k.went == 0 {
+			t.Errorf("%s: no attack was made", name)
+		} else if k.mustBeThrown && k.thrown == 0 {
+			t.Errorf("%s: none was ended by the proxy", name)
+		}
 	}
 }
 
@@ -62,7 +124,7 @@ func wait(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-func plain(to netip.AddrPort) func(context.Context) (net.Conn, error) {
+func plain(to netip.AddrPort) dialer {
 	return func(ctx context.Context) (net.Conn, error) {
 		var d net.Dialer
 		return d.DialContext(ctx, "tcp", to.String())
@@ -71,7 +133,7 @@ func plain(to netip.AddrPort) func(context.Context) (net.Conn, error) {
 
 // drip sends a beginning and then a byte now and then, for ever.
 func drip(begin string) attack {
-	return func(c net.Conn) error {
+	return func(c *hostile) error {
 		if _, err := io.WriteString(c, begin); err != nil {
 			return err
 		}
@@ -80,31 +142,38 @@ func drip(begin string) attack {
 			if _, err := c.Write([]byte{'a'}); err != nil {
 				return err
 			}
+			c.went()
 		}
 	}
 }
 
 // hold sends something and then waits to be thrown out.
 func hold(begin []byte) attack {
-	return func(c net.Conn) error {
+	return func(c *hostile) error {
 		if _, err := c.Write(begin); err != nil {
 			return err
 		}
-		_, err := io.Copy(io.Discard, c)
-		return err
+		c.went()
+		if _, err := io.Copy(io.Discard, c); err != nil {
+			return err
+		}
+		return io.EOF
 	}
 }
 
 // hitAndRun sends something and goes away at once.
 func hitAndRun(begin []byte) attack {
-	return func(c net.Conn) error {
+	return func(c *hostile) error {
 		_, err := c.Write(begin)
+		if err == nil {
+			c.went()
+		}
 		return err
 	}
 }
 
-// garbage sends noise that differs each time.
-func garbage(c net.Conn) error {
+// garbage sends noise that differs each time, and then waits to be thrown out.
+func garbage(c *hostile) error {
 	noise := make([]byte, 4<<10)
 	for range 16 {
 		if _, err := rand.Read(noise); err != nil {
@@ -113,16 +182,18 @@ func garbage(c net.Conn) error {
 		if _, err := c.Write(noise); err != nil {
 			return err
 		}
+		c.went()
 	}
-	return nil
+	return hold(nil)(c)
 }
 
 // deaf asks for much and reads nothing of it, until it is thrown out.
 func deaf(request []byte) attack {
-	return func(c net.Conn) error {
+	return func(c *hostile) error {
 		if _, err := c.Write(request); err != nil {
 			return err
 		}
+		c.went()
 		for {
 			time.Sleep(10 * pace)
 			if _, err := c.Write([]byte("GET ")); err != nil {
