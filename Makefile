@@ -19,7 +19,7 @@ ENVOY := $(CACHE)/envoy-$(ENVOY_VERSION)/envoy
 # Tests that start real servers and networks run one package at a time: two
 # cores are soon full, and a starved database is a slow one.
 # The cluster must be built first: see its target.
-HEAVY   = $$(go list ./test/... | grep -v /test/kube)
+HEAVY   = $$(go list ./test/... | grep -vE '/test/(kube|conformance)')
 LIGHT   = $$(go list ./... | grep -v '/leno/test/')
 RACE   := go test -race -timeout=15m
 LONG   := go test -race -timeout=30m
@@ -59,6 +59,7 @@ test: lint ## all tests: lint, race detector, kernel, real software, judges, Kub
 	$(RACE) -p 2 $(LIGHT)
 	go test -run Alloc ./proxy/...
 	$(LONG) -p 1 $(HEAVY)
+	LENO_TEST_RACE=1 $(LONG) ./test/conformance  # the proxies have it too
 	[ "$$(id -u)" != 0 ] || $(CLUSTER) build
 	$(LONG) ./test/kube
 	tools/fuzz.sh 180 5
