@@ -42,12 +42,17 @@ func forApplications(c mux.Config) mux.Config {
 	return c
 }
 
+// ResetShare is which part of what a link may bring of resets one connection of a
+// client may: a link carries those of many.
+const ResetShare = 4
+
 // forClients is how connections of clients behave that speak HTTP/2, on the side
 // of the workload and on that of its clients. Anybody may open such a
 // connection, so together they may have half of what links may: streams of the
 // mesh are not for strangers to take. Neither side may take that from the other,
 // nor one of them from the others on its side.
 func forClients(c mux.Config, streams int) (in, out mux.Config) {
+	c.Floods.Resets = max(1, cmp.Or(c.Floods.Resets, mux.DefaultResets)/ResetShare)
 	if streams > 0 {
 		c.MaxStreams = min(cmp.Or(c.MaxStreams, mux.DefaultMaxStreams), max(1, streams/2))
 	}
@@ -58,17 +63,6 @@ func forClients(c mux.Config, streams int) (in, out mux.Config) {
 		in.Budget, out.Budget = all.Part(bytes*3/4, streams*3/4), all.Part(bytes*3/4, streams*3/4)
 	}
 	return in, out
-}
-
-// LinkTimes is how many times what floods are judged by a link may bring, of
-// resets and of frames without effect: it carries those of all clients of a proxy.
-const LinkTimes = 16
-
-// ofLinks gives links what connections of clients have, and room for many of them.
-func ofLinks(cfg mux.Config) mux.Config {
-	cfg.Floods.Resets = LinkTimes * cmp.Or(cfg.Floods.Resets, mux.DefaultResets)
-	cfg.Floods.Idle = LinkTimes * cmp.Or(cfg.Floods.Idle, mux.DefaultIdle)
-	return cfg
 }
 
 // flooded counts and logs connections of HTTP/2 on one side that were ended for

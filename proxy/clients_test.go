@@ -12,6 +12,9 @@ func TestForClients(t *testing.T) {
 	c := mux.Config{MaxStreams: 1024, Budget: mux.NewBudget(1 << 20)}
 	in, out := forClients(c, 140)
 	for name, got := range map[string]mux.Config{"in": in, "out": out} {
+		if got.Floods.Resets != mux.DefaultResets/ResetShare {
+			t.Errorf("%s: %d resets", name, got.Floods.Resets)
+		}
 		if got.MaxStreams != 70 || got.Budget.MaxServed != 105 || got.Budget.Limit() != 3<<17 {
 			t.Errorf("%s: %d, %d, %d", name, got.MaxStreams, got.Budget.MaxServed, got.Budget.Limit())
 		}

@@ -172,7 +172,7 @@ func New(cfg Config) (*Proxy, error) {
 	}
 	sessions := tls.NewLRUClientSessionCache(1024)
 	p.peers = send.NewPeers(send.PeersConfig{
-		Dial: p.dialPeer, Link: p.core.flooded(ofLinks(cfg.Link), telemetry.Outbound), Buffers: p.core.buffers, Log: p.core.log,
+		Dial: p.dialPeer, Link: p.core.flooded(cfg.Link, telemetry.Outbound), Buffers: p.core.buffers, Log: p.core.log,
 		HTTP: send.HTTPConfig{
 			Limits: cfg.Limits, Idle: p.idle, HTTP2: p.core.flooded(p.core.http2, telemetry.Outbound),
 			MaxShared: cfg.AppConns, MaxQueued: cfg.AppQueue,
@@ -225,7 +225,7 @@ func (p *Proxy) outboundCounters(d *mesh.Destination, e mesh.Endpoint) *counters
 func (p *Proxy) buildInbound() {
 	config := p.cfg.Identity.ServerTLS(link.ALPN)
 	p.inbound = &inbound{
-		core: p.core, link: p.core.flooded(ofLinks(p.cfg.Link), telemetry.Inbound), strangers: strangers{pool: p.appPool, most: p.cfg.MaxStrangers},
+		core: p.core, link: p.core.flooded(p.cfg.Link, telemetry.Inbound), strangers: strangers{pool: p.appPool, most: p.cfg.MaxStrangers},
 		handshakes: flow.Seats{Max: p.cfg.MaxHandshakes},
 		links:      linkSet{shares: shares[mesh.WorkloadID]{mostLinks: p.cfg.PeerLinks, mostStreams: p.cfg.PeerStreams}},
 		strange:    shares[netip.Addr]{mostStreams: p.cfg.ClientStreams / 2},
