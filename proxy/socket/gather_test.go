@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"slices"
+	"sync/atomic"
 	"syscall"
 	"testing"
 
@@ -78,17 +79,17 @@ func TestGather(t *testing.T) {
 
 // lender counts what is lent.
 type lender struct {
-	lent int
+	lent atomic.Int32
 	back chan struct{}
 }
 
 func (l *lender) Lend() []byte {
-	l.lent++
+	l.lent.Add(1)
 	return make([]byte, 16)
 }
 
 func (l *lender) Back() {
-	l.lent--
+	l.lent.Add(-1)
 	l.back <- struct{}{}
 }
 
@@ -108,13 +109,13 @@ func TestWaitingHoldsNothing(t *testing.T) {
 		read <- result{p, err}
 	}()
 	<-l.back
-	if l.lent != 0 {
-		t.Errorf("%d buffers are lent while nothing has come", l.lent)
+	if n := l.lent.Load(); n != 0 {
+		t.Errorf("%d buffers are lent while nothing has come", n)
 	}
 	_, _ = peer.Write([]byte("hello"))
 	got := <-read
-	if string(got.p) != "hello" || got.err != nil || l.lent != 1 {
-		t.Errorf("%q, %v with %d buffers lent; want hello in one", got.p, got.err, l.lent)
+	if string(got.p) != "hello" || got.err != nil || l.lent.Load() != 1 {
+		t.Errorf("%q, %v with %d buffers lent; want hello in one", got.p, got.err, l.lent.Load())
 	}
 	_ = peer.Close()
 	arrived(t, c)
