@@ -121,7 +121,11 @@ func startConnecting(t *testing.T, to netip.AddrPort) *connecting {
 		said.Store(false)
 		var d net.Dialer
 		c, err := d.DialContext(ctx, network, to)
-		return telling{c, &said}, err
+		if err != nil {
+			said.Store(true) // one that never stood did not give way
+			return nil, err
+		}
+		return telling{c, &said}, nil
 	}
 	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true, DialContext: dial}, Timeout: 2 * harness.Ceiling}
 	body := bytes.Repeat([]byte("b"), 20<<10)
