@@ -121,6 +121,7 @@ type Proxy struct {
 	core     *core
 	inbound  *inbound
 	outbound *outbound
+	owners   accept.Owners
 	peers    *send.Peers
 	idle     *send.Idle // nil: without a bound
 
@@ -270,14 +271,14 @@ func inboundListens(cfg Config) []netip.AddrPort {
 // listen opens every listener.
 func (p *Proxy) listen() error {
 	add := func(at netip.AddrPort, what string, seats *flow.Seats, serve func(context.Context, *flow.Conn)) error {
-		l, err := net.Listen("tcp", at.String())
+		l, err := accept.Open(context.Background(), at, p.cfg.MaxUnsent)
 		if err != nil {
 			return fmt.Errorf("listen for %s: %w; is another proxy running at this address?", what, err)
 		}
 		seated := func(ctx context.Context, c net.Conn) { p.core.seated(ctx, c, seats, serve) }
 		// What is being refused, or has just lost its seat, comes on top.
 		p.listeners = append(p.listeners, &accept.Listener{
-			Listener: l, Serve: seated, Max: 2*p.cfg.MaxConns + maxTold, Unsent: p.cfg.MaxUnsent,
+			Listener: l, Serve: seated, Max: 2*p.cfg.MaxConns + maxTold,
 		})
 		return nil
 	}
@@ -315,7 +316,7 @@ func (p *Proxy) mayUse(ctx context.Context, c *flow.Conn) bool {
 	if len(p.cfg.ClientUID) == 0 {
 		return true
 	}
-	uid, err := accept.OwnerUID(c.Conn)
+	uid, err := p.owners.UID(c.Conn)
 	if err == nil && (uid == 0 || slices.Contains(p.cfg.ClientUID, uid)) {
 		return true
 	}
@@ -370,6 +371,7 @@ func (p *Proxy) Run(ctx context.Context) error {
 	p.peers.Close()
 	p.core.own.close()
 	p.inbound.strangers.close()
+	_ = p.owners.Close()
 	if errors.Is(err, context.Canceled) {
 		err = nil
 	}

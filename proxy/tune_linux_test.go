@@ -113,17 +113,18 @@ func TestLinksAreTuned(t *testing.T) {
 	}
 }
 
-// TestUnsentIsBounded has a connection that is accepted keep little in the kernel:
-// for one that does not read it would grow to megabytes.
-func TestUnsentIsBounded(t *testing.T) {
+// TestAccepted has a connection that is accepted keep little in the kernel, where
+// for one that does not read it would grow to megabytes, and notice a peer that is
+// gone without a word.
+func TestAccepted(t *testing.T) {
 	for _, tt := range []struct{ set, want int }{{0, DefaultUnsent}, {20 << 10, 20 << 10}} {
 		p := idleProxy(t, Config{Outbound: []netip.AddrPort{unused(t)}, MaxUnsent: tt.set})
 		ctx, stop := context.WithCancel(context.Background())
 		var running sync.WaitGroup
 		for _, l := range p.listeners {
-			got := make(chan int, 1)
+			got := make(chan [2]int, 1)
 			l.Serve = func(_ context.Context, c net.Conn) {
-				got <- option(t, c, unix.TCP_NOTSENT_LOWAT)
+				got <- [2]int{option(t, c, unix.TCP_NOTSENT_LOWAT), option(t, c, unix.TCP_KEEPIDLE)}
 				_ = c.Close()
 			}
 			running.Go(func() { _ = l.Run(ctx, ctx) })
@@ -131,8 +132,8 @@ func TestUnsentIsBounded(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if n := <-got; n != tt.want {
-				t.Errorf("%d bytes may wait for a connection to %s, want %d", n, l.Listener.Addr(), tt.want)
+			if n := <-got; n != [2]int{tt.want, 15} {
+				t.Errorf("connection to %s: bytes that may wait and seconds to the first probe are %d, want %d and 15", l.Listener.Addr(), n, tt.want)
 			}
 			_ = c.Close()
 		}

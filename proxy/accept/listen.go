@@ -20,9 +20,22 @@ type Listener struct {
 	Serve func(ctx context.Context, c net.Conn)
 	// Max bounds the connections at once; more wait in the kernel's queue.
 	Max int
-	// Unsent bounds the bytes that wait in the kernel for one of them; 0 leaves
-	// it to the kernel.
-	Unsent int
+}
+
+// Open listens at an address. At most unsent bytes wait in the kernel for one of
+// its connections to take them, besides those on their way: without a bound they
+// grow to megabytes for one that does not read, and count as this process's
+// memory.
+//
+// It does not speak Multipath TCP, whose connections inherit nothing and cannot
+// be spliced; who asks for it gets TCP.
+func Open(ctx context.Context, at netip.AddrPort, unsent int) (net.Listener, error) {
+	c := net.ListenConfig{Control: prepare(unsent)}
+	if c.Control != nil {
+		c.KeepAlive = -1 // inherited
+	}
+	c.SetMultipathTCP(false)
+	return c.Listen(ctx, "tcp", at.String())
 }
 
 // Run accepts until ctx ends, then waits for the connections. Serve gets ctx
@@ -47,7 +60,6 @@ func (l *Listener) Run(ctx, serving context.Context) error {
 			}
 			return err
 		}
-		_ = unsent(c, l.Unsent) // it may be gone already
 		wg.Add(1)
 		go func() {
 			defer wg.Done()

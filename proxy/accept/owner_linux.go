@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"sync"
 	"syscall"
 )
 
@@ -19,40 +20,80 @@ const (
 	noCookie         = 0xffffffff
 )
 
-// OwnerUID asks the kernel which user the client's socket of a loopback
-// connection belongs to.
-func OwnerUID(c net.Conn) (uint32, error) {
+// Owners asks the kernel which user a client's socket belongs to. One socket of
+// netlink serves for all questions: to open one for each is half of the price.
+type Owners struct {
+	mu     sync.Mutex
+	opened bool
+	fd     int
+	number uint32 // of the last question
+	buf    [1024]byte
+}
+
+// UID gives the user to whom the client's socket of a loopback connection belongs.
+func (o *Owners) UID(c net.Conn) (uint32, error) {
 	local, ok1 := c.LocalAddr().(*net.TCPAddr)
 	remote, ok2 := c.RemoteAddr().(*net.TCPAddr)
 	if !ok1 || !ok2 {
 		return 0, errors.New("socket owner: not a TCP connection")
 	}
-	uid, err := askOwner(remote.AddrPort(), local.AddrPort())
+	uid, err := o.ask(remote.AddrPort(), local.AddrPort())
 	if err != nil {
 		return 0, fmt.Errorf("socket owner: %w", err)
 	}
 	return uid, nil
 }
 
-// askOwner looks up the socket that is bound to from and connected to to.
-func askOwner(from, to netip.AddrPort) (uint32, error) {
-	fd, err := askKernel(diagRequest(from, to))
-	if err != nil {
-		return 0, err
+// Close gives the socket back.
+func (o *Owners) Close() error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if !o.opened {
+		return nil
 	}
-	defer syscall.Close(fd)
-	buf := make([]byte, 1024)
-	n, _, err := syscall.Recvfrom(fd, buf, 0)
-	if err != nil {
-		return 0, err
+	o.opened = false
+	return syscall.Close(o.fd)
+}
+
+// ask looks up the socket that is bound to from and connected to to. The kernel
+// has put its answer into the socket before the question's call returns.
+func (o *Owners) ask(from, to netip.AddrPort) (uid uint32, err error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if !o.opened {
+		if o.fd, err = openDiag(); err != nil {
+			return 0, err
+		}
+		o.opened = true
 	}
-	return diagUID(buf[:n])
+	o.number++
+	answer, err := o.exchange(diagRequest(from, to, o.number))
+	if err != nil {
+		o.opened = false // the next question begins with a fresh one
+		return 0, errors.Join(err, syscall.Close(o.fd))
+	}
+	return diagUID(answer)
+}
+
+// exchange gives the answer to a question. One to an earlier question cannot be
+// there, so it is an error.
+func (o *Owners) exchange(question []byte) ([]byte, error) {
+	if err := syscall.Sendto(o.fd, question, 0, &syscall.SockaddrNetlink{Family: syscall.AF_NETLINK}); err != nil {
+		return nil, err
+	}
+	n, _, err := syscall.Recvfrom(o.fd, o.buf[:], syscall.MSG_DONTWAIT)
+	if err != nil {
+		return nil, err
+	}
+	if n < lenNlmsghdr || binary.NativeEndian.Uint32(o.buf[8:]) != o.number {
+		return nil, errors.New("an answer to another question")
+	}
+	return o.buf[:n], nil
 }
 
 // askKernel sends a request and gives the socket on which the answer comes.
 func askKernel(request []byte) (fd int, err error) {
-	fd, err = syscall.Socket(syscall.AF_NETLINK, syscall.SOCK_DGRAM|syscall.SOCK_CLOEXEC, netlinkSockDiag)
-	if err != nil {
+	if fd, err = openDiag(); err != nil {
 		return -1, err
 	}
 	if err := syscall.Sendto(fd, request, 0, &syscall.SockaddrNetlink{Family: syscall.AF_NETLINK}); err != nil {
@@ -62,12 +103,17 @@ func askKernel(request []byte) (fd int, err error) {
 	return fd, nil
 }
 
-func diagRequest(from, to netip.AddrPort) []byte {
+func openDiag() (fd int, err error) {
+	return syscall.Socket(syscall.AF_NETLINK, syscall.SOCK_DGRAM|syscall.SOCK_CLOEXEC, netlinkSockDiag)
+}
+
+func diagRequest(from, to netip.AddrPort, number uint32) []byte {
 	b := make([]byte, lenNlmsghdr+lenDiagReq)
 	ne, be := binary.NativeEndian, binary.BigEndian
 	ne.PutUint32(b[0:], uint32(len(b))) // 72
 	ne.PutUint16(b[4:], sockDiagByFamily)
 	ne.PutUint16(b[6:], syscall.NLM_F_REQUEST)
+	ne.PutUint32(b[8:], number)
 	r := b[lenNlmsghdr:]
 	r[0] = syscall.AF_INET6
 	if from.Addr().Unmap().Is4() {

@@ -1,7 +1,9 @@
 package accept
 
 import (
+	"errors"
 	"net"
+	"net/netip"
 	"os"
 	"os/exec"
 	"strconv"
@@ -9,7 +11,7 @@ import (
 	"testing"
 )
 
-func TestOwnerUID(t *testing.T) {
+func TestOwners(t *testing.T) {
 	for _, network := range []string{"tcp4", "tcp6"} {
 		t.Run(network, func(t *testing.T) {
 			at := map[string]string{"tcp4": "127.0.0.1:0", "tcp6": "[::1]:0"}[network]
@@ -28,9 +30,19 @@ func TestOwnerUID(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer s.Close()
-			uid, err := OwnerUID(s)
-			if err != nil || int(uid) != os.Getuid() {
-				t.Errorf("owner %d, %v; want %d", uid, err, os.Getuid())
+			var owners Owners
+			nobody := netip.AddrPortFrom(s.LocalAddr().(*net.TCPAddr).AddrPort().Addr(), 1)
+			for range 2 {
+				uid, err := owners.UID(s)
+				if err != nil || int(uid) != os.Getuid() {
+					t.Errorf("owner %d, %v; want %d", uid, err, os.Getuid())
+				}
+				if uid, err := owners.ask(nobody, nobody); !errors.Is(err, syscall.ENOENT) {
+					t.Errorf("owner of no socket: %d, %v", uid, err)
+				}
+			}
+			if err := owners.Close(); err != nil {
+				t.Error(err)
 			}
 		})
 	}
@@ -59,10 +71,42 @@ func TestOwnerOfAnotherUser(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	uid, err := OwnerUID(s)
+	var owners Owners
+	defer owners.Close()
+	uid, err := owners.UID(s)
 	s.Close()
 	_ = cmd.Wait()
 	if err != nil || uid != 12345 {
 		t.Errorf("owner %d, %v; want 12345", uid, err)
+	}
+}
+
+// TestOwnersLostSocket asks on a socket that gives nothing, and then again.
+func TestOwnersLostSocket(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	c, err := net.Dial("tcp", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	s, err := l.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	owners := Owners{opened: true}
+	defer owners.Close()
+	if owners.fd, err = syscall.Dup(int(os.Stderr.Fd())); err != nil {
+		t.Fatal(err)
+	}
+	if uid, err := owners.UID(s); err == nil {
+		t.Errorf("a file that is no socket said %d", uid)
+	}
+	if uid, err := owners.UID(s); err != nil || int(uid) != os.Getuid() {
+		t.Errorf("after a lost socket: owner %d, %v; want %d", uid, err, os.Getuid())
 	}
 }
