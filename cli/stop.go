@@ -40,7 +40,7 @@ the same data again.`,
 				return fmt.Errorf("the control plane (process %d) still answers: %w; look at its log, then kill it", st.PID, err)
 			}
 			if st.Proxies > 0 {
-				fmt.Fprintf(a.Err, "%d proxies go on with what they know, and come back to the next control plane.\n", st.Proxies)
+				fmt.Fprintf(a.Err, "Proxies that go on with what they know, and come back to the next control plane: %d.\n", st.Proxies)
 			}
 			_, err = fmt.Fprintf(a.Err, "Stopped the control plane (process %d).\n", st.PID)
 			return err
