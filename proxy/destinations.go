@@ -58,6 +58,19 @@ type instance struct {
 	httpTarget string // authority for requests that have none
 }
 
+// open opens a connection in the mode that a link is told. For HTTP it only makes
+// sure that the endpoint can be reached: nil is a link that stands.
+func (in *instance) open(ctx context.Context, mode flow.Mode, target string) (flow.Duplex, error) {
+	switch mode {
+	case flow.ModeHTTP:
+		return in.Reach(ctx)
+	case flow.ModeUndecided:
+		return in.Connect(ctx, in.undecided, target)
+	default:
+		return in.Connect(ctx, in.opaque, target)
+	}
+}
+
 // destinations is every destination that this proxy knows. It takes what the
 // subscription brings. It is safe for concurrent use.
 type destinations struct {

@@ -43,7 +43,13 @@ func (o *outbound) connection(ctx context.Context, c *flow.Conn, target mesh.Tar
 		o.refuse(ctx, c, d, err)
 		return
 	}
-	switch p, early, err := o.detect(ctx, c, d, r); {
+	o.carry(ctx, c, d, r, nil)
+}
+
+// carry serves a connection, or what is inside a tunnel, whose destination can be
+// used. The way there may be open already.
+func (o *outbound) carry(ctx context.Context, c *flow.Conn, d *destination, r *resolved, e *early) {
+	switch p, e, err := o.detect(ctx, c, d, r, e); {
 	case err != nil:
 		o.undetected(c, err)
 	case p == mesh.HTTP1:
@@ -51,7 +57,7 @@ func (o *outbound) connection(ctx context.Context, c *flow.Conn, target mesh.Tar
 	case p == mesh.HTTP2:
 		o.multiplexed(ctx, c, d)
 	default:
-		o.opaque(ctx, c, d, r, early)
+		o.opaque(ctx, c, d, r, e)
 	}
 }
 

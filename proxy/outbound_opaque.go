@@ -32,18 +32,22 @@ type early struct {
 }
 
 // detect finds out what the connection speaks. When the client keeps silent
-// the way to the server is opened early and comes back in early, unless the
-// protocol turned out to be HTTP.
-func (o *outbound) detect(ctx context.Context, c *flow.Conn, d *destination, r *resolved) (mesh.Protocol, *early, error) {
-	if r.Protocol == mesh.Opaque {
+// the way to the server is opened early, if it is not open yet. It comes back in
+// early, unless the protocol turned out to be HTTP.
+func (o *outbound) detect(ctx context.Context, c *flow.Conn, d *destination, r *resolved, e *early) (mesh.Protocol, *early, error) {
+	switch {
+	case r.Protocol == mesh.Opaque:
 		o.detected(accept.ByHint)
-		return mesh.Opaque, nil, nil
+		return mesh.Opaque, e, nil
+	case e != nil:
+		c.Seat.Hold()
+		return o.watch(c, d, e)
 	}
 	grace := o.grace
 	switch {
 	case hintsHTTP(r.Protocol):
 		grace = -1 // the server does not speak first
-	case o.clock() < time.Duration(d.early.Load()):
+	case o.speaksFirst(d):
 		grace = 0
 	}
 	p, err := accept.Client(c, grace)
@@ -53,7 +57,7 @@ func (o *outbound) detect(ctx context.Context, c *flow.Conn, d *destination, r *
 		}
 		return p, nil, err
 	}
-	e, err := o.connect(ctx, d, r, true)
+	e, err = o.connect(ctx, d, r, flow.ModeUndecided)
 	if err != nil {
 		// The client may still speak HTTP and deserve an answer with a reason.
 		p, cerr := accept.Client(c, lastWords)
@@ -72,9 +76,8 @@ func (o *outbound) watch(c *flow.Conn, d *destination, e *early) (mesh.Protocol,
 	p, by, err := w.Decide()
 	o.detected(by)
 	if err != nil || isHTTP(p) {
-		if left := w.Forget(); left != nil && !e.ep.Peer.Adopt(left) {
-			left.Abort()
-			_ = left.Close()
+		if left := w.Forget(); left != nil {
+			e.leave(left)
 		}
 		return p, nil, err
 	}
@@ -84,6 +87,17 @@ func (o *outbound) watch(c *flow.Conn, d *destination, e *early) (mesh.Protocol,
 	e.up = send.Direct(w.Opaque())
 	return p, e, nil
 }
+
+// leave gives up a way on which nothing was said: requests may use it.
+func (e *early) leave(c *flow.Conn) {
+	if !e.ep.Peer.Adopt(c) {
+		c.Abort()
+		_ = c.Close()
+	}
+}
+
+// speaksFirst says whether the destination's server is known to speak first.
+func (o *outbound) speaksFirst(d *destination) bool { return o.clock() < time.Duration(d.early.Load()) }
 
 // isHTTP says whether a connection speaks a version of HTTP.
 func isHTTP(p mesh.Protocol) bool { return p == mesh.HTTP1 || p == mesh.HTTP2 }
@@ -99,8 +113,9 @@ func (c *core) detected(by accept.DecidedBy) {
 	}
 }
 
-// connect opens an opaque connection to one of the destination's endpoints.
-func (o *outbound) connect(ctx context.Context, d *destination, r *resolved, undecided bool) (*early, error) {
+// connect opens an opaque connection to one of the destination's endpoints, in
+// the mode that is said of it on a link.
+func (o *outbound) connect(ctx context.Context, d *destination, r *resolved, mode flow.Mode) (*early, error) {
 	if r.Default < 0 {
 		return nil, flow.NotHanded(flow.NoBackend, nil)
 	}
@@ -114,33 +129,38 @@ func (o *outbound) connect(ctx context.Context, d *destination, r *resolved, und
 			return nil, e
 		}
 	}
-	return o.connectTo(ctx, r.sets[r.Default], r.target.String(), undecided)
+	return o.connectTo(ctx, r.sets[r.Default], r.target.String(), mode)
 }
 
-func (o *outbound) connectTo(ctx context.Context, set *balance.Set[*instance], target string, undecided bool) (*early, error) {
+// connectTo is connect for one set of endpoints. For HTTP nothing is opened on a
+// link: that it stands is enough, and up comes back nil.
+func (o *outbound) connectTo(ctx context.Context, set *balance.Set[*instance], target string, mode flow.Mode) (*early, error) {
 	var tried []*balance.Endpoint[*instance]
 	room := 0
 	last := flow.NotHanded(flow.NoEndpoints, nil)
 	for {
 		ep := set.Pick(o.clock(), random(), tried)
 		if ep == nil || len(tried) >= maxTries {
-			if undecided || !o.makeRoom(ctx, last, &room) {
+			if mode != flow.ModeOpaque || !o.makeRoom(ctx, last, &room) {
 				break
 			}
 			tried = tried[:0]
 			continue
 		}
-		where := ep.Peer.opaque
-		if undecided {
-			where = ep.Peer.undecided
-		}
 		start := time.Now()
 		cctx, cancel := context.WithTimeout(ctx, connectWait)
-		up, err := ep.Peer.Connect(cctx, where, target)
+		up, err := ep.Peer.open(cctx, mode, target)
 		cancel()
-		if err == nil {
+		switch {
+		case err == nil && up == nil: // nothing was measured
+			ep.Neutral()
+			return &early{ep, nil}, nil
+		case err == nil:
 			ep.Success(o.clock(), time.Since(start))
 			return &early{ep, up}, nil
+		case ctx.Err() != nil: // nobody waits for it any more
+			ep.Neutral()
+			return nil, flow.AsError(err, flow.ConnectFailed)
 		}
 		last = flow.AsError(err, flow.ConnectFailed)
 		noteEndpoint(o.core, ep, last, 0)
@@ -156,7 +176,7 @@ func (o *outbound) connectTo(ctx context.Context, set *balance.Set[*instance], t
 func (o *outbound) opaque(ctx context.Context, c *flow.Conn, d *destination, r *resolved, e *early) {
 	if e == nil {
 		var err error
-		if e, err = o.connect(ctx, d, r, false); err != nil {
+		if e, err = o.connect(ctx, d, r, flow.ModeOpaque); err != nil {
 			o.failed(c, err)
 			return
 		}
@@ -249,7 +269,7 @@ func (x *outboundHTTP) tunnel(ctx context.Context) {
 		x.end(x.fail(failure, nil))
 		return
 	}
-	e, err := x.connectTo(ctx, set, r.target.String(), false)
+	e, err := x.connectTo(ctx, set, r.target.String(), flow.ModeOpaque)
 	if err != nil {
 		x.end(x.fail(flow.AsError(err, flow.ConnectFailed), nil))
 		return
@@ -262,39 +282,4 @@ func (x *outboundHTTP) tunnel(ctx context.Context) {
 	}
 	e.up = t.Duplex()
 	x.pipe(x.conn, e)
-}
-
-// connectMethod answers CONNECT as a forward proxy does, and treats what
-// follows as a connection to the named target.
-func (x *outboundHTTP) connectMethod(ctx context.Context) {
-	t, err := targetOf(x.request.Authority)
-	if err != nil {
-		x.end(x.fail(flow.AsError(err, flow.BadRequest), nil))
-		return
-	}
-	d, err := x.destinations.acquire(t)
-	if err != nil {
-		x.end(x.fail(flow.AsError(err, flow.Overloaded), nil))
-		return
-	}
-	defer x.destinations.release(d)
-	r, err := x.resolve(ctx, d)
-	if err != nil {
-		x.end(x.fail(flow.AsError(err, flow.UnknownDestination), nil))
-		return
-	}
-	ok := flow.Response{Status: 200, Reason: "Connection established", Version: flow.HTTP11}
-	if x.http1.RespondTunnel(&ok) != nil {
-		return
-	}
-	switch p, e, err := x.detect(ctx, x.conn, d, r); {
-	case err != nil:
-		x.undetected(x.conn, err)
-	case p == mesh.HTTP1:
-		x.requests(ctx, x.conn, d)
-	case p == mesh.HTTP2:
-		x.multiplexed(ctx, x.conn, d)
-	default:
-		x.opaque(ctx, x.conn, d, r, e)
-	}
 }

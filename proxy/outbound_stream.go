@@ -6,7 +6,6 @@ import (
 	"math"
 	"sync"
 
-	"github.com/leno-mesh/leno/mesh"
 	"github.com/leno-mesh/leno/proxy/accept"
 	"github.com/leno-mesh/leno/proxy/flow"
 	"github.com/leno-mesh/leno/proxy/http2"
@@ -67,36 +66,4 @@ func (x *outboundStream) end(out flow.Outcome) {
 	if out.Err != nil && !out.Told {
 		x.failure.Cut(x.caller, out.Err, &x.request, &x.relay.Response)
 	}
-}
-
-// connectMethod answers CONNECT as a forward proxy does, and treats what
-// follows as a connection to the named target.
-func (x *outboundStream) connectMethod(ctx context.Context) {
-	t, err := targetOf(x.request.Authority)
-	if err != nil {
-		x.fail(flow.AsError(err, flow.BadRequest), nil)
-		return
-	}
-	d, err := x.destinations.acquire(t)
-	if err != nil {
-		x.fail(flow.AsError(err, flow.Overloaded), nil)
-		return
-	}
-	defer x.destinations.release(d)
-	if _, err := x.resolve(ctx, d); err != nil {
-		x.fail(flow.AsError(err, flow.UnknownDestination), nil)
-		return
-	}
-	ok := flow.Response{Status: 200, Version: flow.HTTP20}
-	if x.caller.Respond(&ok, false) != nil {
-		return
-	}
-	c := x.client(x.stream.Conn())
-	defer c.Free()
-	defer c.Close()
-	if t == (mesh.Target{}) {
-		c.Abort()
-		return
-	}
-	x.connection(ctx, c, t)
 }

@@ -77,7 +77,18 @@ func (p *Peer) Connect(ctx context.Context, where, target string) (flow.Duplex, 
 	return openOpaque(ctx, l, where, target)
 }
 
-// Adopt takes back what Connect gave, if nothing was sent on it. It says whether
+// Reach makes sure that the endpoint can be reached: a link to its proxy stands,
+// or a connection where it has none, which comes back. Failures are *flow.Error.
+func (p *Peer) Reach(ctx context.Context) (flow.Duplex, error) {
+	if p.http != nil {
+		return p.Connect(ctx, "", "")
+	}
+	p.touch()
+	_, err := p.links.get(ctx)
+	return nil, err
+}
+
+// Adopt takes back what Connect or Reach gave, if nothing was sent on it. It says whether
 // it did.
 func (p *Peer) Adopt(c *flow.Conn) bool {
 	if p.http == nil {
