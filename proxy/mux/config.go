@@ -82,6 +82,9 @@ type Config struct {
 	// OnFlood, if there is one, hears of a connection that was ended for what its
 	// peer sent, and for which bound, in a closed set fit for a metric label.
 	OnFlood func(peer net.Addr, limit string, err error)
+	// OnAnswer, if there is one, is called when a connection that was Silent is so
+	// no more.
+	OnAnswer func()
 	// Share is what the links of one peer have together; nil means no bound.
 	Share *Share
 	// Settings are sent with our first ones, for PeerSetting at the other end.

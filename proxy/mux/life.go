@@ -21,10 +21,24 @@ func (r *reader) noteHeard() {
 		l.waitSince.Store(0)
 	}
 	if l.pinged.Load() != 0 {
-		l.pinged.Store(0)
-		l.unresponsive.Store(false)
+		r.answered()
 	}
 }
+
+// answered: the peer lives, which was asked.
+func (r *reader) answered() {
+	l := r.l
+	l.mu.Lock() // tick must not find it silent just now
+	l.pinged.Store(0)
+	was := l.unresponsive.Swap(false)
+	l.mu.Unlock()
+	if was && l.cfg.OnAnswer != nil {
+		l.cfg.OnAnswer()
+	}
+}
+
+// Silent says whether the peer was asked for a sign of life and gave none yet.
+func (l *Conn) Silent() bool { return l.unresponsive.Load() }
 
 // tick looks after the link while it has streams.
 func (l *Conn) tick() {

@@ -20,6 +20,9 @@ const (
 	// leavingTime is how long a peer that asked for no more streams is taken
 	// to be going away.
 	leavingTime = 5 * time.Second
+	// answerTime is how long an old link that is silent is waited for, where no new
+	// one can be had.
+	answerTime = time.Second
 	// maxDials bounds the links that are opened for one stream: a peer may
 	// send each one away at once, or cut it off.
 	maxDials = 3
@@ -46,9 +49,10 @@ type links struct {
 	peer *Peer
 
 	mu      sync.Mutex
-	open    []*openLink  // guarded by mu; the newest one first
-	dialing *dialAttempt // guarded by mu; what everybody who needs a link waits for
-	closed  bool         // guarded by mu
+	open    []*openLink   // guarded by mu; the newest one first
+	dialing *dialAttempt  // guarded by mu; what everybody who needs a link waits for
+	change  chan struct{} // guarded by mu; closed when an old link answers or ends; nil: nobody waits
+	closed  bool          // guarded by mu
 }
 
 type openLink struct {
@@ -65,36 +69,107 @@ type dialAttempt struct {
 // get gives a link that takes streams, opening one if there is none.
 func (l *links) get(ctx context.Context) (*mux.Conn, error) {
 	var vain error
-	for range maxDials {
+	for dials := 0; dials < maxDials; {
 		l.mu.Lock()
-		for _, o := range l.open {
-			if o.Usable() {
-				l.mu.Unlock()
-				return o.Conn, nil
-			}
-			if o.Leaving() {
-				l.peer.leaving.Store(time.Now().Add(leavingTime).UnixNano())
-			}
+		if c := l.usable(); c != nil {
+			l.mu.Unlock()
+			return c, nil
 		}
-		d := l.dial()
+		d, change := l.dial(), l.next()
 		l.mu.Unlock()
 		select {
+		case <-change: // meanwhile an old link may be usable again
+			continue
 		case <-d.done:
-			switch {
-			case d.err == nil && d.link.Usable():
-				return d.link, nil
-			case d.err == nil:
-				vain = flow.NotHanded(flow.Draining, errSentAway)
-			case errors.Is(d.err, errCut):
-				vain = d.err
-			default:
-				return nil, d.err
-			}
+			dials++
+		case <-ctx.Done():
+			return nil, flow.NotHanded(flow.ConnectTimeout, context.Cause(ctx))
+		}
+		switch {
+		case d.err == nil && d.link.Usable():
+			return d.link, nil
+		case d.err == nil:
+			vain = flow.NotHanded(flow.Draining, errSentAway)
+		case errors.Is(d.err, errCut):
+			vain = d.err
+		default:
+			return nil, d.err
+		}
+	}
+	return l.old(ctx, vain)
+}
+
+// old gives a link that stood before, where no new one could be had. The peer takes
+// connections, only to cut them off: it lives, and a link on which it has been silent
+// may be so for a moment more.
+func (l *links) old(ctx context.Context, vain error) (*mux.Conn, error) {
+	late := time.NewTimer(answerTime)
+	defer late.Stop()
+	for {
+		l.mu.Lock()
+		c, silent, change := l.usable(), l.silent(), l.next()
+		l.mu.Unlock()
+		switch {
+		case c != nil:
+			return c, nil
+		case !silent:
+			return nil, vain
+		}
+		select {
+		case <-change:
+		case <-late.C:
+			return nil, vain
 		case <-ctx.Done():
 			return nil, flow.NotHanded(flow.ConnectTimeout, context.Cause(ctx))
 		}
 	}
-	return nil, vain
+}
+
+// usable gives the newest link that takes streams, or nil. l.mu is held.
+func (l *links) usable() *mux.Conn {
+	for _, o := range l.open {
+		if o.Usable() {
+			return o.Conn
+		}
+		if o.Leaving() {
+			l.peer.leaving.Store(time.Now().Add(leavingTime).UnixNano())
+		}
+	}
+	return nil
+}
+
+// silent says whether some link may take streams once its peer answers. l.mu is
+// held.
+func (l *links) silent() bool {
+	for _, o := range l.open {
+		if o.Silent() && !o.Leaving() {
+			return true
+		}
+	}
+	return false
+}
+
+// next gives what is closed when an old link answers or ends. l.mu is held.
+func (l *links) next() <-chan struct{} {
+	if l.change == nil {
+		l.change = make(chan struct{})
+	}
+	return l.change
+}
+
+// answered has everybody look again who waits for a link.
+func (l *links) answered() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.wakeAll()
+}
+
+// wakeAll is answered with mu held.
+func (l *links) wakeAll() {
+	if l.change != nil {
+		close(l.change)
+		l.change = nil
+	}
 }
 
 // dial starts an attempt unless one is under way. l.mu is held.
@@ -210,8 +285,9 @@ func (l *links) handshake(ctx context.Context) (*openLink, error) {
 		}
 		return nil, f
 	}
-	now := time.Now()
-	return &openLink{mux.NewClient(secured, s.Link), now.Add(until.Sub(now) * 4 / 5)}, nil
+	now, cfg := time.Now(), s.Link
+	cfg.OnAnswer = l.answered
+	return &openLink{mux.NewClient(secured, cfg), now.Add(until.Sub(now) * 4 / 5)}, nil
 }
 
 func (l *links) empty() bool {
@@ -220,12 +296,14 @@ func (l *links) empty() bool {
 	return len(l.open) == 0 && l.dialing == nil
 }
 
+// remove takes a link out that has ended. One that never stood was not in.
 func (l *links) remove(o *openLink) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for i := range l.open {
 		if l.open[i] == o {
 			l.open = append(l.open[:i:i], l.open[i+1:]...)
+			l.wakeAll()
 			return
 		}
 	}

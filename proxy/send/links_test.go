@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -99,6 +100,107 @@ func TestLinkStands(t *testing.T) {
 				if !errors.As(err, &e) || e.Reason != c.reason || !e.NotHanded {
 					t.Errorf("%v, want %v and not handed over", err, c.reason)
 				}
+			})
+		})
+	}
+}
+
+// heldConn is a connection of which nothing can be read while somebody holds what
+// is in free.
+type heldConn struct {
+	net.Conn
+	free chan struct{}
+}
+
+func (c *heldConn) Read(p []byte) (int, error) {
+	n, err := c.Conn.Read(p)
+	<-c.free
+	c.free <- struct{}{}
+	return n, err
+}
+
+// TestOldLinkAnswers has an old link used on which the peer was silent for a while,
+// where a new one cannot be had.
+func TestOldLinkAnswers(t *testing.T) {
+	const never = time.Hour
+	for name, c := range map[string]struct {
+		silent bool          // nothing comes on new links, instead of their end
+		after  time.Duration // when the old one answers, from when it is missed on
+		dials  int32
+		waited time.Duration
+		reason flow.Reason
+	}{
+		"a moment later":       {after: answerTime / 2, dials: 1 + maxDials, waited: answerTime / 2},
+		"while one is dialled": {silent: true, after: time.Second, dials: 2, waited: time.Second},
+		"not in time":          {after: never, dials: 1 + maxDials, waited: answerTime, reason: flow.ConnectFailed},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var served sync.WaitGroup
+				old, dials := &heldConn{free: make(chan struct{}, 1)}, atomic.Int32{}
+				release := func() { old.free <- struct{}{} }
+				release()
+				s := NewPeers(PeersConfig{
+					Buffers: &flow.Buffers{},
+					Dial: func(context.Context, netip.AddrPort) (net.Conn, error) {
+						us, them := net.Pipe()
+						first := dials.Add(1) == 1
+						served.Go(func() {
+							defer them.Close()
+							switch {
+							case first:
+								_ = mux.NewServer(them, mux.Config{Budget: mux.NewBudget(1 << 20)}, func(st *mux.Stream) {
+									_, _ = st.Read(make([]byte, 1)) // until it is reset
+								}).Run(t.Context())
+							case c.silent:
+								_, _ = io.Copy(io.Discard, them)
+							}
+						})
+						if first {
+							old.Conn = us
+							return old, nil
+						}
+						return us, nil
+					},
+					Handshake: func(_ context.Context, c net.Conn, _ mesh.Endpoint) (net.Conn, time.Time, error) {
+						return c, time.Now().Add(time.Hour), nil
+					},
+					Link: mux.Config{Budget: mux.NewBudget(1 << 20)},
+				})
+				p := s.Get(mesh.Endpoint{Proxy: netip.MustParseAddrPort("127.0.0.1:4143"), Identity: "spiffe://test.leno/ns/shop/sa/x", Workload: "x"})
+				was, err := p.links.get(t.Context())
+				if err != nil {
+					t.Fatal(err)
+				}
+				synctest.Wait() // so that nothing is under way but what is missed
+				<-old.free
+				st, err := was.Open((&flow.Message{}).Connect("x", "y"), false)
+				if err != nil {
+					t.Fatal(err)
+				}
+				time.Sleep(1100 * time.Millisecond)
+				if was.Usable() {
+					t.Error("a link on which nothing comes is used")
+				}
+				start := time.Now()
+				answers := time.AfterFunc(c.after, release)
+				l, err := p.links.get(t.Context())
+				if waited := time.Since(start); waited != c.waited || dials.Load() != c.dials {
+					t.Errorf("%d links were tried, and %v waited, want %d and %v", dials.Load(), waited, c.dials, c.waited)
+				}
+				var e *flow.Error
+				switch {
+				case c.reason == flow.ReasonNone && (err != nil || l != was):
+					t.Errorf("not the old link: %v", err)
+				case c.reason != flow.ReasonNone && (!errors.As(err, &e) || e.Reason != c.reason || !e.NotHanded):
+					t.Errorf("%v, want %v and not handed over", err, c.reason)
+				}
+				if answers.Stop() {
+					release()
+				}
+				st.Release()
+				s.Close()
+				served.Wait()
 			})
 		})
 	}
