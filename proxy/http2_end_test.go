@@ -361,3 +361,37 @@ func TestGRPCCut(t *testing.T) {
 		}
 	}
 }
+
+// TestHTTP2GivenUp has a request that waits for the application's first SETTINGS end
+// with its client's stream, and the connection wait on for others.
+func TestHTTP2GivenUp(t *testing.T) {
+	for _, alone := range []bool{false, true} {
+		t.Run(fmt.Sprint("alone ", alone), func(t *testing.T) {
+			app := newTCPApp(t)
+			p := proxytest.New(t, proxytest.Config{Apps: []netip.AddrPort{app.addr}, Tune: func(d *mesh.Destination) {
+				if alone {
+					d.Sets[0].Endpoints = []mesh.Endpoint{{Addr: app.addr}}
+				}
+			}})
+			metrics := p.Server.Metrics
+			if alone {
+				metrics = p.ClientMetrics
+			}
+			c := newFrames(t, dial(t, p.Upstream), false)
+			c.head(1, true, ":method", "GET", ":scheme", "http", ":authority", "app.shop", ":path", "/left")
+			c.head(3, true, ":method", "GET", ":scheme", "http", ":authority", "app.shop", ":path", "/stayed")
+			s := app.conn(t, 0)
+			must(t, c.WriteRSTStream(1, http2.ErrCodeCancel))
+			counted(t, metrics, "leno_failures_total", 1, `reason="client-gone"`)
+			f := newFrames(t, s, true)
+			f.expect("head 1 true ")
+			f.head(1, true, ":status", "204")
+			c.expect("head 3 true 204")
+			app.mu.Lock()
+			defer app.mu.Unlock()
+			if len(app.conns) != 1 {
+				t.Errorf("%d connections to the application", len(app.conns))
+			}
+		})
+	}
+}

@@ -127,7 +127,7 @@ func (w *worker) serve(ctx context.Context, from *caller, port *ownPort, start t
 	h.Request()
 	var out flow.Outcome
 	for try := range 2 {
-		ex, err := port.app.Get(ctx, &w.request, try > 0)
+		ex, err := port.app.Get(w.relay.Opening(ctx, &w.request), &w.request, try > 0)
 		if err != nil {
 			out = flow.Outcome{Err: flow.AsError(err, flow.AppRefused)}
 			break

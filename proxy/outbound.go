@@ -163,7 +163,7 @@ func (x *outboundCall) serve(ctx context.Context) flow.Outcome {
 // send puts the request on its way to one endpoint and relays the answer.
 func (x *outboundCall) send(ctx context.Context, ep *balance.Endpoint[*instance], timeout time.Duration, fresh bool) flow.Outcome {
 	in := ep.Peer
-	ex, err := in.Exchange(ctx, &x.request, in.where, in.httpTarget, fresh)
+	ex, err := in.Exchange(x.relay.Opening(ctx, &x.request), &x.request, in.where, in.httpTarget, fresh)
 	if err != nil {
 		return flow.Outcome{Err: flow.AsError(err, flow.ConnectFailed), Again: true}
 	}

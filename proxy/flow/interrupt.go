@@ -1,6 +1,7 @@
 package flow
 
 import (
+	"context"
 	"time"
 
 	"github.com/leno-mesh/leno/proxy/http2"
@@ -56,6 +57,9 @@ func (x *Relay) Interrupt(why Reason, code http2.ErrCode) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	if x.awaited {
+		if x.early.why == ReasonNone && x.gone != nil {
+			close(x.gone)
+		}
 		x.early = stop{why, code}
 	}
 	x.interrupt(why, code)
@@ -85,7 +89,52 @@ func (x *Relay) End() {
 func (x *Relay) Await() {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	x.awaited, x.early = true, stop{}
+	x.awaited, x.early, x.gone = true, stop{}, nil
+}
+
+// Opening is the context in which the exchange for r is opened. After Await that of
+// HTTP/2, where opening is nothing but waiting, ends with the request. It is of use until
+// Run.
+func (x *Relay) Opening(ctx context.Context, r *Request) context.Context {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if !x.awaited || r.Version != HTTP20 {
+		return ctx
+	}
+	x.opening = opening{ctx, x}
+	return &x.opening
+}
+
+// opening is a context which costs nothing as long as nobody waits for its end.
+type opening struct {
+	context.Context
+	relay *Relay
+}
+
+// Done is part of context.Context. With the proxy's own context, which is below, the
+// caller's stream ends too.
+func (o *opening) Done() <-chan struct{} {
+	x := o.relay
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.gone == nil {
+		x.gone = make(chan struct{})
+		if x.early.why != ReasonNone {
+			close(x.gone)
+		}
+	}
+	return x.gone
+}
+
+// Err is part of context.Context: an *Error where the request was interrupted.
+func (o *opening) Err() error {
+	x := o.relay
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.early.why != ReasonNone {
+		return Fail(x.early.why, context.Canceled)
+	}
+	return o.Context.Err()
 }
 
 // interrupt is Interrupt with mu held.

@@ -39,6 +39,9 @@ type Relay struct {
 	ended   bool      // guarded by mu; End was called
 	awaited bool      // guarded by mu; see Await
 	early   stop      // guarded by mu; an interruption before Run
+	// gone is closed by that; nil: nobody waits for it.
+	gone    chan struct{} // guarded by mu
+	opening opening
 }
 
 // Outcome says how a relayed request ended.

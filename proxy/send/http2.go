@@ -105,19 +105,29 @@ func (s *shared) place(ctx context.Context, body bool) (*sharedConn, error) {
 func (s *shared) await(ctx context.Context, q *queued) (*sharedConn, error) {
 	late := time.NewTimer(s.http.QueueTime)
 	defer late.Stop()
-	err := flow.NotHanded(flow.Overloaded, errQueue)
+	var err error = flow.NotHanded(flow.Overloaded, errQueue)
 	select {
 	case p := <-q.got:
 		return p.conn, p.err
 	case <-late.C:
 	case <-ctx.Done():
-		err = flow.NotHanded(flow.Draining, context.Cause(ctx))
+		err = givenUp(ctx, flow.Draining)
 	}
 	if s.leave(q) {
 		return nil, err
 	}
 	p := <-q.got // it was served just then
 	return p.conn, p.err
+}
+
+// givenUp is why nobody waits any more: the request was interrupted, or else the
+// reason is what the end of the proxy's context means.
+func givenUp(ctx context.Context, reason flow.Reason) error {
+	var e *flow.Error
+	if err := ctx.Err(); errors.As(err, &e) {
+		return e
+	}
+	return flow.NotHanded(reason, context.Cause(ctx))
 }
 
 // leave takes a request out of the queue; false when it is not there any more.

@@ -83,7 +83,7 @@ func (l *links) get(ctx context.Context) (*mux.Conn, error) {
 		case <-d.done:
 			dials++
 		case <-ctx.Done():
-			return nil, flow.NotHanded(flow.ConnectTimeout, context.Cause(ctx))
+			return nil, givenUp(ctx, flow.ConnectTimeout)
 		}
 		switch {
 		case d.err == nil && d.link.Usable():
@@ -120,7 +120,7 @@ func (l *links) old(ctx context.Context, vain error) (*mux.Conn, error) {
 		case <-late.C:
 			return nil, vain
 		case <-ctx.Done():
-			return nil, flow.NotHanded(flow.ConnectTimeout, context.Cause(ctx))
+			return nil, givenUp(ctx, flow.ConnectTimeout)
 		}
 	}
 }
