@@ -96,7 +96,7 @@ func (s *Stream) write(p []byte, end bool) (int, error) {
 	left := len(s.data)
 	s.data = nil
 	err := s.sendErr
-	l.mu.Unlock()
+	l.unlockKick() // all of it may have had its turn at once
 	if left > 0 && err != nil {
 		return len(p) - left, err
 	}

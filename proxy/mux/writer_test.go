@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net"
 	"testing"
+	"testing/synctest"
 )
 
 // sealing is TLS as far as the writer can see: each record becomes 22 bytes
@@ -47,4 +48,31 @@ func TestWriteFailed(t *testing.T) {
 			t.Errorf("taken %d: %d bytes are still counted", tt.taken, used)
 		}
 	}
+}
+
+// TestWriteOfManyTurns has a write that is longer than a turn go out at once, also
+// when nothing else is said on the connection.
+func TestWriteOfManyTurns(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const large = 2*Turn + 1
+		taken, done := make(chan *Stream), make(chan struct{})
+		defer close(done)
+		p := overPipe(t, Config{}, Config{}, func(s *Stream) {
+			taken <- s
+			<-done
+		})
+		s := open(t, p.client, false)
+		defer s.Release()
+		theirs := <-taken
+		synctest.Wait() // the writer has nothing left to do
+		if n, err := s.Write(make([]byte, large)); n != large || err != nil {
+			t.Fatal(n, err)
+		}
+		synctest.Wait()
+		theirs.mu.Lock()
+		defer theirs.mu.Unlock()
+		if theirs.in.size != large {
+			t.Errorf("%d bytes came of %d", theirs.in.size, large)
+		}
+	})
 }
