@@ -58,17 +58,23 @@ func (s *Stream) end() error {
 	return io.EOF
 }
 
+// cut says whether what came and was not read is lost. What a server had said before
+// it reset the stream, or was gone, is its caller's, as the messages of a stream of
+// gRPC are; it was received and counted before. What a client had said before it gave
+// up nobody needs, nor anything after this side ended the stream. s.mu is held.
+func (s *Stream) cut() bool { return s.err != nil && !(s.err.Remote && s.link.client) }
+
 // Next waits for bytes of the body and gives some without copying them. They
 // are valid until the next call of Next, Read or Release, which is also when
 // the peer gets its credit back. At END_STREAM it gives io.EOF; any other end is
-// a *StreamError.
+// a *StreamError, on the opening side after what had come before.
 func (s *Stream) Next() ([]byte, error) {
 	if s.link == nil {
 		return nil, ErrReleased
 	}
 	s.mu.Lock()
 	grant := s.settle()
-	for s.in.size == 0 || s.err != nil {
+	for s.in.size == 0 || s.cut() {
 		if s.stopped {
 			s.mu.Unlock()
 			s.returnCredit(grant)
