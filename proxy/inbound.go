@@ -175,6 +175,7 @@ func (i *inbound) requests(ctx context.Context, c *flow.Conn, from *caller, port
 	x := newInboundHTTP(i, c)
 	defer context.AfterFunc(ctx, x.relay.End)()
 	c.Seat.OnEnd(func() { x.relay.Interrupt(flow.ClientGone, http2.ErrCodeCancel) })
+	c.Seat.OnSlow(func() { x.relay.Interrupt(flow.SlowRequest, http2.ErrCodeCancel) })
 	if st := streamOf(flow.ConnDuplex{Conn: c}); st != nil {
 		st.OnAbort(func(e *mux.StreamError) {
 			x.relay.End() // nobody says it again, and the next request may be read already

@@ -272,3 +272,63 @@ func TestTimesAreSet(t *testing.T) {
 	}
 	reached(t, p.Server.Metrics, "leno_failures_total", 1, `direction="inbound"`)
 }
+
+// TestSlowRequestsGiveUp has clients that keep their own requests waiting lose them
+// when hardly a connection is left, and not before: one whose body does not come is
+// told so, one that does not read cannot be.
+func TestSlowRequestsGiveUp(t *testing.T) {
+	const seats = 8
+	for name, tt := range map[string]struct {
+		ask  string
+		want string
+	}{
+		"a body does not come":  {"POST / HTTP/1.1\r\nHost: app.shop\r\nContent-Length: 10\r\n\r\nabc", "408 slow-request"},
+		"chunks do not come":    {"POST / HTTP/1.1\r\nHost: app.shop\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n", "408 slow-request"},
+		"an answer is not read": {"GET /endless HTTP/1.1\r\nHost: app.shop\r\n\r\n", "reset"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			app := appAt(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				for r.URL.Path == "/endless" {
+					if _, err := w.Write(make([]byte, 64<<10)); err != nil {
+						return
+					}
+				}
+				_, _ = io.Copy(io.Discard, r.Body)
+			}))
+			p := proxytest.New(t, proxytest.Config{
+				Apps: []netip.AddrPort{app}, Tune: func(d *mesh.Destination) { d.Protocol = mesh.HTTP1 },
+				Limit: func(c *proxy.Config) { c.MaxConns, c.Times.SlowBody = seats, 50*time.Millisecond },
+			})
+			tunnel := dial(t, p.Outbound) // is silent the longest, and has no request
+			fmt.Fprint(tunnel, "CONNECT app.shop:80 HTTP/1.1\r\nHost: app.shop\r\n\r\n")
+			expect(t, tunnel, "HTTP/1.1 200 Connection established\r\n\r\n")
+			slow := dial(t, p.Outbound)
+			fmt.Fprint(slow, tt.ask)
+			for range seats - 2 { // the last of them is one too many
+				counted(t, p.ClientMetrics, "leno_shed_total", 0, `direction="outbound"`)
+				c := dial(t, p.Outbound)
+				fmt.Fprint(c, "GET / HTTP/1.1\r\nHost: app.shop\r\n\r\n")
+				if _, err := http.ReadResponse(bufio.NewReader(c), nil); err != nil {
+					t.Fatal(err)
+				}
+			}
+			reached(t, p.ClientMetrics, "leno_shed_total", 1, `direction="outbound"`)
+			_ = slow.SetReadDeadline(time.Now().Add(patience))
+			got := "reset"
+			if resp, err := http.ReadResponse(bufio.NewReader(slow), nil); err == nil {
+				got = fmt.Sprint(resp.StatusCode, " ", resp.Header.Get("leno-reason"))
+				if _, err = io.Copy(io.Discard, resp.Body); resp.StatusCode == 200 && errors.Is(err, syscall.ECONNRESET) {
+					got = "reset"
+				}
+			} else if !errors.Is(err, syscall.ECONNRESET) {
+				got = err.Error()
+			}
+			if got != tt.want {
+				t.Errorf("it ended with %s, want %s", got, tt.want)
+			}
+			counted(t, p.ClientMetrics, "leno_shed_total", 1, `direction="outbound"`)
+			fmt.Fprint(tunnel, "GET / HTTP/1.1\r\nHost: app.shop\r\n\r\n")
+			expect(t, tunnel, "HTTP/1.1 200 OK\r\n")
+		})
+	}
+}

@@ -83,6 +83,7 @@ func (o *outbound) requests(ctx context.Context, c *flow.Conn, fixed *destinatio
 	defer x.release()
 	defer context.AfterFunc(ctx, x.relay.End)()
 	c.Seat.OnEnd(func() { x.relay.Interrupt(flow.ClientGone, http2.ErrCodeCancel) })
+	c.Seat.OnSlow(func() { x.relay.Interrupt(flow.SlowRequest, http2.ErrCodeCancel) })
 	for {
 		if err := x.http1.ReadRequest(&x.request); err != nil {
 			x.unreadable(err)

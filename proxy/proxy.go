@@ -408,9 +408,10 @@ func (p *Proxy) sweep() {
 		if side == telemetry.Outbound {
 			seats = &p.core.outSeats
 		}
-		if n := seats.Sweep(excess); n > 0 {
-			excess -= n
-			p.core.shed(side, "requests whose bodies did not come were ended, since streams were short")
+		ended := seats.Sweep(excess)
+		excess -= ended.Streams
+		for range ended.Conns {
+			p.core.shed(side, "requests that waited for their client were ended, since streams or connections were short")
 		}
 	}
 }

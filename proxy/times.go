@@ -39,9 +39,8 @@ type Times struct {
 	// Part is how long a link that gave way may take to end; flow.PartTime.
 	Part time.Duration
 	// ClientIdle is how long a client's connection may be without a request, and
-	// SlowBody how long the client of one with many requests may say nothing while
-	// all of them wait for it and streams are short; flow.DefaultIdle and
-	// flow.DefaultSlow.
+	// SlowBody how long it may be silent while all its requests wait for the client
+	// and streams or connections are short; flow.DefaultIdle and flow.DefaultSlow.
 	ClientIdle, SlowBody time.Duration
 }
 

@@ -225,7 +225,9 @@ func (h *HTTP1) Rest() {
 func (h *HTTP1) RespondTunnel(r *flow.Response) error {
 	h.keepAlive = false
 	h.conn.SetOut(http1.AppendEnd(r.AppendHead(h.conn.Out(), 1)))
-	return h.conn.Flush()
+	err := h.conn.Flush()
+	h.conn.Seat.Idle() // what is waited for from here on is no body
+	return err
 }
 
 // Spoil is part of flow.Caller. It makes the next answer the connection's last,

@@ -83,7 +83,7 @@ var rows = [reasonCount]Row{ //nolint:gochecknoglobals // the one table; never w
 	TargetTooLong:       {"target-too-long", StageAccept, 414, 13, "the request line is over the limit", "send a shorter path or query"},
 	VersionNotSupported: {"version-not-supported", StageAccept, 505, 12, "the HTTP version is not one that Leno speaks", "use HTTP/1.0, HTTP/1.1 or HTTP/2"},
 	NotImplemented:      {"not-implemented", StageAccept, 501, 12, "the request needs a transfer coding that Leno does not know, or extended CONNECT of an application that does not take it", "send the body with a length or chunked; for WebSocket use Upgrade of HTTP/1.1"},
-	SlowRequest:         {"slow-request", StageAccept, 408, 4, "the head of the request did not arrive in time", "look for a stalled client or network"},
+	SlowRequest:         {"slow-request", StageAccept, 408, 4, "the request did not arrive in time", "look for a stalled client or network"},
 	Loop:                {"loop", StageAccept, 508, 13, "the request came back to the proxy that sent it, or asks for a proxy's own port", "call the service's port, not 4140, 4143 or 4191"},
 	ForeignUser:         {"foreign-user", StageAccept, 403, 7, "the client's socket belongs to a user who may not use this workload's identity", "run the client as the workload's user, or name its user with --client-user"},
 	UnknownDestination:  {"unknown-destination", StageRoute, 502, 14, "no service or workload of the mesh has this name or address, and it may not be called in plain text", "compare with `leno endpoints NAME`; check the name, the namespace and the registration"},

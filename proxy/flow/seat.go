@@ -28,8 +28,8 @@ type Seats struct {
 	// Part is how long a link that gave way may take to end. Default PartTime.
 	Part time.Duration
 	// Idle is how long a connection may be silent between two requests, and Slow
-	// how long one with many streams that all wait for it, once there are too many
-	// streams. 0 means no bound.
+	// how long one whose requests all wait for it, once there are too many streams
+	// or hardly a seat is left. 0 means no bound.
 	Idle, Slow time.Duration
 
 	silence func(net.Conn) time.Duration // in place of the kernel's word, for tests
@@ -62,8 +62,10 @@ type Seat struct {
 	moved   atomic.Int64  // bytes since the stamp
 	// onEnd wakes up who works for the connection when it is taken away.
 	onEnd  atomic.Pointer[func()]
-	link   atomic.Pointer[Link] // nil: it is none
-	opaque atomic.Bool          // it stands, and bytes go by unseen
+	onSlow atomic.Pointer[func()] // see OnSlow
+	told   bool                   // guarded by seats.mu; onSlow was called
+	link   atomic.Pointer[Link]   // nil: it is none
+	opaque atomic.Bool            // it stands, and bytes go by unseen
 }
 
 const (

@@ -78,14 +78,79 @@ func TestSlowEnds(t *testing.T) {
 		oldest, older, old := sit(0, 3, 3), sit(10*time.Second, 3, 3), sit(20*time.Second, 3, 3)
 		works, spoke := sit(0, 3, 2), sit(50*time.Second, 3, 3)
 		time.Sleep(100 * time.Second)
-		if n := s.Sweep(0); n != 0 {
+		if n := s.Sweep(0).Streams; n != 0 {
 			t.Errorf("%d streams ended, and none was too many", n)
 		}
-		if n := s.Sweep(4); n != 6 || !oldest.reset || !older.reset {
+		if n := s.Sweep(4).Streams; n != 6 || !oldest.reset || !older.reset {
 			t.Errorf("%d streams ended, the oldest %v and %v", n, oldest.reset, older.reset)
 		}
-		if n := s.Sweep(100); n != 3 || !old.reset || works.closed || spoke.closed {
+		if n := s.Sweep(100).Streams; n != 3 || !old.reset || works.closed || spoke.closed {
 			t.Errorf("%d streams ended: %v; one that works %v, one that spoke %v", n, old.reset, works.closed, spoke.closed)
 		}
 	})
+}
+
+// TestSlowRequestsEnd has requests end that wait for a silent client, once hardly
+// a seat is left: the one silent the longest first, and no more than are too many.
+func TestSlowRequestsEnd(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		sit  func(*Seat)
+		ends bool
+		told bool // and not just cut
+	}{
+		{"a body that does not come", func(s *Seat) { s.Busy(); s.Reads() }, true, true},
+		{"an answer that is not read", func(s *Seat) { s.Busy(); s.Writes() }, true, false},
+		{"both", func(s *Seat) { s.Busy(); s.Reads(); s.Writes() }, true, false},
+		{"a stream's body", func(s *Seat) { s.onSlow.Store(nil); s.Reads(); s.Begin(); s.Reads() }, true, false},
+		{"a stream among others", func(s *Seat) { s.Reads(); s.Begin(); s.Begin(); s.Reads() }, false, false},
+		{"the application works", func(s *Seat) { s.Busy() }, false, false},
+		{"between two requests", func(s *Seat) { s.Busy(); s.Idle(); s.Reads() }, false, false},
+		{"opaque", func(s *Seat) { s.Busy(); s.opaque.Store(true); s.Reads() }, false, false},
+		{"not known yet", func(s *Seat) { s.Hold(); s.Reads() }, false, false},
+		{"a link", func(s *Seat) { s.Links(&guest{}) }, false, false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := sweeper(0, time.Minute)
+				s.Max = 16
+				told := map[*guest]bool{}
+				take := func(spoke time.Duration, sit func(*Seat)) *guest {
+					c := &guest{silent: spoke}
+					seat, _ := s.Take(c)
+					seat.OnSlow(func() { told[c] = true })
+					sit(seat)
+					return c
+				}
+				ended := func(c *guest) bool { return c.reset || told[c] }
+				slow := func(s *Seat) { s.Busy(); s.Reads() }
+				first, then := take(0, tt.sit), take(10*time.Second, slow)
+				for range 12 {
+					take(0, (*Seat).Busy)
+				}
+				time.Sleep(10 * time.Minute)
+				if n := s.Sweep(0).Conns; n != 0 || ended(first) {
+					t.Fatalf("%d ended, and seats were left", n)
+				}
+				take(10*time.Minute, slow) // the fifteenth
+				if n := s.Sweep(0).Conns; n != 1 || ended(first) != tt.ends || ended(then) == tt.ends {
+					t.Errorf("%d ended: the first %v, the one after it %v", n, ended(first), ended(then))
+				}
+				if told[first] != tt.told {
+					t.Errorf("told: %v", told[first])
+				}
+				// One that was told is about to leave; one that does not is cut.
+				if n := s.Sweep(0).Conns; n != 0 {
+					t.Errorf("%d more ended", n)
+				}
+				take(10*time.Minute, slow)
+				if n := s.Sweep(0).Conns; n != 1 {
+					t.Errorf("%d more ended for one more seat", n)
+				}
+				if tt.told && !first.reset {
+					t.Error("it stays though it was told to leave")
+				}
+			})
+		})
+	}
 }

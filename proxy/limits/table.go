@@ -130,8 +130,8 @@ func heads() []Row {
 			What: "seconds for which an application may take nothing of a body that it has answered already", Who: "application",
 			Number: seconds(flow.UntakenTime), Past: "the rest is dropped", Code: "–",
 		},
-		timed("body-seconds", "seconds for which a client's connection of HTTP/2 may be silent while all of its requests wait for their bodies, or for it to read, when over seven eighths of `streams` are used",
-			clients, "the connection is reset, the one silent the longest first, until there are streams again", overloaded,
+		timed("body-seconds", "seconds for which a client's connection may be silent while all of its requests wait for their bodies, or for it to read, when over seven eighths of the side's `connections` are used, or of `streams` where it has some",
+			clients, "it ends, the one silent the longest first, until there is room again: a request of HTTP/1 whose body does not come is refused with `slow-request`, other connections are reset", overloaded,
 			func(l *Limits) *int { return &l.SlowBody }),
 		{
 			What: "bytes of the line before a chunk", Who: "client, application", Number: http1.MaxChunkLine,
