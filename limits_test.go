@@ -83,7 +83,7 @@ func quoted(code string) string {
 
 // TestLimits looks at the table itself.
 func TestLimits(t *testing.T) {
-	codes := map[string]bool{"ENHANCE_YOUR_CALM": true, "–": true}
+	codes := map[string]bool{"ENHANCE_YOUR_CALM": true, "503": true, "resource_exhausted": true, "–": true}
 	for _, r := range flow.Reasons() {
 		codes[r.String()] = true
 	}

@@ -35,7 +35,7 @@ func newInboundHTTP(i *inbound, c *flow.Conn) *inboundHTTP {
 		x.caller.Spoil()
 		_ = x.failure.Answer(x.caller, e, &x.request)
 	}
-	x.relay.Keep, x.relay.Buffers = true, i.buffers
+	x.relay.Keep, x.relay.Buffers, x.relay.Untaken = true, i.buffers, i.times.Untaken
 	return x
 }
 

@@ -88,7 +88,7 @@ func (p *workers) get(i *inbound) *worker {
 	}
 	w := &worker{inbound: i}
 	w.relay.OnFailure = func(e *flow.Error) { w.answer(e) }
-	w.relay.Keep, w.relay.Buffers = true, i.buffers
+	w.relay.Keep, w.relay.Buffers, w.relay.Untaken = true, i.buffers, i.times.Untaken
 	w.interrupt = w.relay.Gone
 	return w
 }

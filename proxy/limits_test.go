@@ -17,6 +17,7 @@ import (
 	"github.com/leno-mesh/leno/identity/identitytest"
 	"github.com/leno-mesh/leno/mesh"
 	"github.com/leno-mesh/leno/proxy"
+	"github.com/leno-mesh/leno/proxy/http1"
 	"github.com/leno-mesh/leno/proxy/link"
 	"github.com/leno-mesh/leno/proxy/proxytest"
 )
@@ -195,30 +196,35 @@ func TestPeerLinks(t *testing.T) {
 // TestInterimFlood has an application that never comes to the point fail the
 // request.
 func TestInterimFlood(t *testing.T) {
-	app := newTCPApp(t)
-	p := limited(t, app.addr, nil)
-	c := dial(t, p.Upstream)
-	fmt.Fprint(c, "GET / HTTP/1.1\r\nHost: app.shop\r\n\r\n")
-	s := app.conn(t, 0)
-	go func() {
-		for {
-			if _, err := io.WriteString(s, "HTTP/1.1 102 Processing\r\n\r\n"); err != nil {
-				return
+	for set, want := range map[int]int{0: http1.DefaultInterim, 3: 3} {
+		app := newTCPApp(t)
+		p := limited(t, app.addr, func(c *proxy.Config) { c.Limits.Interim = set })
+		c := dial(t, p.Upstream)
+		fmt.Fprint(c, "GET / HTTP/1.1\r\nHost: app.shop\r\n\r\n")
+		s := app.conn(t, 0)
+		go func() {
+			for {
+				if _, err := io.WriteString(s, "HTTP/1.1 102 Processing\r\n\r\n"); err != nil {
+					return
+				}
 			}
-		}
-	}()
-	_ = c.SetReadDeadline(time.Now().Add(patience))
-	r := bufio.NewReader(c)
-	for n := 0; ; n++ {
-		resp, err := http.ReadResponse(r, nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if resp.StatusCode == 502 && resp.Header.Get("leno-reason") == "app-bad-response" {
-			break
-		}
-		if resp.StatusCode != 102 || n > 100 {
-			t.Fatalf("answer %d: %s", n, resp.Status)
+		}()
+		_ = c.SetReadDeadline(time.Now().Add(patience))
+		r := bufio.NewReader(c)
+		for n := 0; ; n++ {
+			resp, err := http.ReadResponse(r, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if resp.StatusCode == 502 && resp.Header.Get("leno-reason") == "app-bad-response" {
+				if n != want {
+					t.Errorf("%d answers, want %d", n, want)
+				}
+				break
+			}
+			if resp.StatusCode != 102 || n > want {
+				t.Fatalf("answer %d: %s", n, resp.Status)
+			}
 		}
 	}
 }
@@ -331,4 +337,18 @@ func TestSlowRequestsGiveUp(t *testing.T) {
 			expect(t, tunnel, "HTTP/1.1 200 OK\r\n")
 		})
 	}
+}
+
+// TestIdleIsCounted closes a connection that is without a request for too long, and
+// counts it: nobody is there to be told.
+func TestIdleIsCounted(t *testing.T) {
+	p := limited(t, appAt(t, echo), func(c *proxy.Config) { c.Times.ClientIdle = time.Millisecond })
+	c := dial(t, p.Outbound)
+	fmt.Fprint(c, "GET / HTTP/1.1\r\nHost: app.shop\r\n\r\n")
+	_ = c.SetReadDeadline(time.Now().Add(patience))
+	if _, err := io.Copy(io.Discard, c); err != nil {
+		t.Error(err)
+	}
+	counted(t, p.ClientMetrics, "leno_idle_closed_total", 1, `direction="outbound"`)
+	counted(t, p.ClientMetrics, "leno_shed_total", 0)
 }

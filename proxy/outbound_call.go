@@ -39,7 +39,7 @@ func (x *outboundCall) begin(o *outbound, c flow.Caller) {
 		x.caller.Spoil()
 		_ = x.failure.Answer(x.caller, e, &x.request)
 	}
-	x.relay.Keep, x.relay.Buffers = true, o.buffers
+	x.relay.Keep, x.relay.Buffers, x.relay.Untaken = true, o.buffers, o.times.Untaken
 }
 
 func (x *outboundCall) release() {

@@ -95,8 +95,10 @@ type Config struct {
 	// send.DefaultQueued.
 	AppConns, AppQueue int
 	// IdleConns bounds the connections of HTTP/1 to all applications that are
-	// kept without a request. 0 means no bound.
-	IdleConns int
+	// kept without a request; 0 means no bound. AppIdle bounds those to one, of
+	// which AppIdleLong are kept for long. Defaults send.MaxIdleConns and
+	// send.LongIdleConns.
+	IdleConns, AppIdle, AppIdleLong int
 	// MaxUnsent bounds the bytes that wait in the kernel for one connection.
 	// Default DefaultUnsent.
 	MaxUnsent int
@@ -174,11 +176,7 @@ func New(cfg Config) (*Proxy, error) {
 	sessions := tls.NewLRUClientSessionCache(1024)
 	p.peers = send.NewPeers(send.PeersConfig{
 		Dial: p.dialPeer, Link: p.core.flooded(cfg.Link, telemetry.Outbound), Buffers: p.core.buffers, Log: p.core.log,
-		HTTP: send.HTTPConfig{
-			Limits: cfg.Limits, Idle: p.idle, HTTP2: p.core.flooded(p.core.http2, telemetry.Outbound),
-			MaxShared: cfg.AppConns, MaxQueued: cfg.AppQueue,
-			QueueTime: p.core.times.AppQueue, SettleTime: p.core.times.AppSettle,
-		},
+		HTTP: p.pools(telemetry.Outbound),
 		Handshake: func(ctx context.Context, c net.Conn, e mesh.Endpoint) (net.Conn, time.Time, error) {
 			tuneLink(c)
 			ctx, cancel := context.WithTimeout(ctx, identify.Timeout)
@@ -240,13 +238,20 @@ func (p *Proxy) buildInbound() {
 }
 
 func (p *Proxy) appPool(port mesh.Port) *send.HTTP {
-	return send.NewHTTP(send.HTTPConfig{
-		App: true, Limits: p.cfg.Limits, Buffers: p.core.buffers, Go: p.peers.Go,
-		HTTP2:     p.core.flooded(p.core.http2, telemetry.Inbound),
-		MaxShared: p.cfg.AppConns, MaxQueued: p.cfg.AppQueue, Idle: p.idle,
-		QueueTime: p.core.times.AppQueue, SettleTime: p.core.times.AppSettle,
-		Dial: func(ctx context.Context) (net.Conn, error) { return dialApp(ctx, port.Target, p.core.times.AppConnect) },
-	})
+	cfg := p.pools(telemetry.Inbound)
+	cfg.App, cfg.Buffers, cfg.Go = true, p.core.buffers, p.peers.Go
+	cfg.Dial = func(ctx context.Context) (net.Conn, error) { return dialApp(ctx, port.Target, p.core.times.AppConnect) }
+	return send.NewHTTP(cfg)
+}
+
+// pools is what all pools of connections on one side have in common.
+func (p *Proxy) pools(side telemetry.Direction) send.HTTPConfig {
+	cfg, t := &p.cfg, &p.core.times
+	return send.HTTPConfig{
+		Limits: cfg.Limits, Idle: p.idle, HTTP2: p.core.flooded(p.core.http2, side),
+		MaxShared: cfg.AppConns, MaxQueued: cfg.AppQueue, QueueTime: t.AppQueue, SettleTime: t.AppSettle,
+		MaxIdle: cfg.AppIdle, LongIdle: cfg.AppIdleLong, IdleTime: t.AppIdle, SpareTime: t.AppSpare,
+	}
 }
 
 func ownPorts(cfg Config) map[uint16]bool {
@@ -410,6 +415,9 @@ func (p *Proxy) sweep() {
 		}
 		ended := seats.Sweep(excess)
 		excess -= ended.Streams
+		if ended.Idle > 0 {
+			p.core.idled(side, ended.Idle)
+		}
 		for range ended.Conns {
 			p.core.shed(side, "requests that waited for their client were ended, since streams or connections were short")
 		}

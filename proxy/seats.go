@@ -59,6 +59,12 @@ func (c *core) shed(side telemetry.Direction, what string) {
 	}
 }
 
+// idled counts connections that were closed for having had no request for so long.
+func (c *core) idled(side telemetry.Direction, n int) {
+	c.metrics.Counter("leno_idle_closed_total", "Connections of clients that were closed because they had been without a request for idle-seconds.",
+		telemetry.Label{Name: "direction", Value: side.String()}).Add(uint64(n))
+}
+
 // roomTries and roomWait bound how often, and for how long, one request makes
 // room at a peer that is full; roomEnds is how many others are ended each time.
 const (

@@ -42,6 +42,14 @@ type Times struct {
 	// SlowBody how long it may be silent while all its requests wait for the client
 	// and streams or connections are short; flow.DefaultIdle and flow.DefaultSlow.
 	ClientIdle, SlowBody time.Duration
+	// Linger bounds how long what a client sends after its last answer is dropped,
+	// and Untaken how long an application may take nothing of a body that it has
+	// answered; flow.LingerTime and flow.UntakenTime.
+	Linger, Untaken time.Duration
+	// AppIdle is how long a connection to an application is kept without a request,
+	// and AppSpare how long where there are many; send.IdleTimeout and
+	// send.SpareTimeout.
+	AppIdle, AppSpare time.Duration
 }
 
 // WithDefaults fills in what is zero.
@@ -59,13 +67,17 @@ func (t Times) WithDefaults() Times {
 		Part:        cmp.Or(t.Part, flow.PartTime),
 		ClientIdle:  cmp.Or(t.ClientIdle, flow.DefaultIdle),
 		SlowBody:    cmp.Or(t.SlowBody, flow.DefaultSlow),
+		Linger:      cmp.Or(t.Linger, flow.LingerTime),
+		Untaken:     cmp.Or(t.Untaken, flow.UntakenTime),
+		AppIdle:     cmp.Or(t.AppIdle, send.IdleTimeout),
+		AppSpare:    cmp.Or(t.AppSpare, send.SpareTimeout),
 	}
 }
 
 // client wraps a client's connection.
 func (c *core) client(conn net.Conn) *flow.Conn {
 	client := flow.NewConn(conn, c.buffers)
-	client.HeadTime = c.times.Head
+	client.HeadTime, client.LingerTime = c.times.Head, c.times.Linger
 	return client
 }
 

@@ -38,7 +38,9 @@ type HTTP1 struct {
 // NewHTTP1 makes the caller for one connection. Draining, asked before every
 // answer, makes the answer the connection's last.
 func NewHTTP1(c *flow.Conn, limits http1.Limits, draining func() bool) *HTTP1 {
-	return &HTTP1{conn: c, limits: limits, draining: draining}
+	h := &HTTP1{conn: c, limits: limits, draining: draining}
+	h.body.Limits = &h.limits
+	return h
 }
 
 // ReadRequest waits for the next request. The end of the connection between

@@ -1,6 +1,7 @@
 package flow
 
 import (
+	"cmp"
 	"errors"
 	"io"
 	"net"
@@ -39,6 +40,8 @@ type Conn struct {
 	// HeadTime is how long the other end may take for a head; 0 means that
 	// whoever reads it has a default.
 	HeadTime time.Duration
+	// LingerTime bounds Linger; 0 means LingerTime.
+	LingerTime time.Duration
 	// begun is when the beginning of a message was first there that is still not
 	// whole, or zero.
 	begun time.Time
@@ -334,7 +337,7 @@ func (c *Conn) Linger() {
 	if c.CloseWrite() != nil {
 		return
 	}
-	for now, end := time.Now(), time.Now().Add(LingerTime); now.Before(end); now = time.Now() {
+	for now, end := time.Now(), time.Now().Add(cmp.Or(c.LingerTime, LingerTime)); now.Before(end); now = time.Now() {
 		_ = c.SetReadDeadline(now.Add(min(LingerPatience, end.Sub(now))))
 		c.Consume(len(c.Bytes()))
 		if c.Fill() != nil {

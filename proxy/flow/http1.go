@@ -20,6 +20,8 @@ const (
 // HTTP1Body reads one HTTP/1 body after another from a connection. It serves
 // both directions: requests from a client, answers from an application.
 type HTTP1Body struct {
+	Limits *http1.Limits // nil for the defaults
+
 	conn    *Conn
 	mode    framing
 	left    int64
@@ -39,6 +41,7 @@ func (b *HTTP1Body) Start(c *Conn, kind http1.Body, length int64) {
 		b.ended = length == 0
 	case http1.BodyChunked:
 		b.mode = framedChunked
+		b.chunks.Limits = b.Limits
 		b.chunks.Reset()
 		c.Consume(b.chunks.Skip(c.Bytes()))
 	case http1.BodyUntilClose:

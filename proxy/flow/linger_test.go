@@ -19,11 +19,13 @@ func TestLinger(t *testing.T) {
 		pieces int
 		every  time.Duration
 		want   time.Duration
+		most   time.Duration
 	}{
-		"nothing comes":   {0, 0, time.Second},
-		"a large upload":  {20, 900 * time.Millisecond, 18 * time.Second},
-		"one that stalls": {3, 1100 * time.Millisecond, time.Second},
-		"an endless one":  {1 << 20, 900 * time.Millisecond, 30 * time.Second},
+		"nothing comes":   {0, 0, time.Second, 0},
+		"a large upload":  {20, 900 * time.Millisecond, 18 * time.Second, 0},
+		"one that stalls": {3, 1100 * time.Millisecond, time.Second, 0},
+		"an endless one":  {1 << 20, 900 * time.Millisecond, 30 * time.Second, 0},
+		"endless, set":    {1 << 20, 900 * time.Millisecond, 5 * time.Second, 5 * time.Second},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -42,6 +44,7 @@ func TestLinger(t *testing.T) {
 					}
 				}()
 				conn, begun := NewConn(halves{us}, &Buffers{}), time.Now()
+				conn.LingerTime = c.most
 				conn.Linger()
 				if took := time.Since(begun); took != c.want {
 					t.Errorf("it took %v, want %v", took, c.want)

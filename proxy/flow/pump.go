@@ -1,6 +1,7 @@
 package flow
 
 import (
+	"cmp"
 	"errors"
 	"sync/atomic"
 	"time"
@@ -16,11 +17,12 @@ type pump struct {
 	came              atomic.Bool   // something of the body was there
 	finishing         atomic.Bool   // the last write has begun
 	moves             atomic.Uint64 // writes that began and ended: odd within one
+	untaken           time.Duration // see Relay.Untaken
 }
 
 // startPump begins to copy. What is read is kept too, unless keep is nil.
-func startPump(c Caller, ex Exchange, keep *kept) *pump {
-	p := &pump{done: make(chan struct{})}
+func startPump(c Caller, ex Exchange, keep *kept, untaken time.Duration) *pump {
+	p := &pump{done: make(chan struct{}), untaken: cmp.Or(untaken, UntakenTime)}
 	var from Body = c
 	if keep != nil {
 		from = keepingBody{c, keep}
@@ -81,7 +83,7 @@ func (p *pump) outlast(ex Exchange) {
 		})
 		defer ex.Unwatch()
 	}
-	look := time.NewTicker(UntakenTime)
+	look := time.NewTicker(p.untaken)
 	defer look.Stop()
 	for last := p.moves.Load(); ; {
 		select {

@@ -25,6 +25,9 @@ type Relay struct {
 	// Keep has the beginning of a streamed body kept, so that a request that
 	// was not handed over can be sent elsewhere. See Outcome.Again.
 	Keep bool
+	// Untaken is how long the other end may take nothing of a body once its answer
+	// is whole. Default UntakenTime.
+	Untaken time.Duration
 	// Buffers counts what is kept beyond a small buffer; nil for nobody.
 	Buffers *Buffers
 	kept    kept
@@ -105,7 +108,7 @@ func (x *Relay) run(c Caller, ex Exchange, r *Request) Outcome {
 	}
 	// The pump may overwrite the buffer that the request is a view of.
 	x.kept.own(r, x.Buffers)
-	up := startPump(c, ex, x.keeps())
+	up := startPump(c, ex, x.keeps(), x.Untaken)
 	out := x.answer(c, ex, r)
 	if out.Err != nil && !out.Answered {
 		if out.Err.NotHanded && x.Keep && up.rewind(c, ex, &x.kept) {

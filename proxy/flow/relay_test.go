@@ -205,13 +205,21 @@ func (e *stuck) Receive(r *Response) error        { return e.answering.Receive(r
 // TestUntaken has an application answer and then neither read the body nor
 // close: the client's connection does not wait for ever.
 func TestUntaken(t *testing.T) {
-	for _, pieces := range [][]string{{"the last"}, {"one", "more"}} {
+	for _, tt := range []struct {
+		pieces []string
+		set    time.Duration
+		want   time.Duration
+	}{
+		{[]string{"the last"}, 0, UntakenTime},
+		{[]string{"one", "more"}, 0, UntakenTime},
+		{[]string{"one", "more"}, time.Second, time.Second},
+	} {
 		synctest.Test(t, func(t *testing.T) {
-			begun, x := time.Now(), &Relay{}
+			begun, x, pieces := time.Now(), &Relay{Untaken: tt.set}, tt.pieces
 			ex := &stuck{canceled: make(chan struct{})}
 			out := x.Run(&uploading{pieces: pieces}, ex, &Request{Length: -1}, 0)
 			took := time.Since(begun)
-			if out.Err != nil || out.Clean || ex.answering.canceled != ClientGone || took < UntakenTime || took > 2*UntakenTime {
+			if out.Err != nil || out.Clean || ex.answering.canceled != ClientGone || took < tt.want || took > 2*tt.want {
 				t.Errorf("%q: %+v after %v, canceled for %q", pieces, out, took, ex.answering.canceled)
 			}
 		})

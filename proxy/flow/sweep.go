@@ -16,8 +16,9 @@ const (
 	idleLooks = 60
 )
 
-// Swept is what Sweep ended because streams or seats were short.
-type Swept struct{ Conns, Streams int }
+// Swept is what Sweep ended: because streams or seats were short, and because it was
+// idle.
+type Swept struct{ Conns, Streams, Idle int }
 
 // Sweep ends the connections that were reset by their clients while the proxy
 // waited for somebody else, and so did not read them, the links that did not end
@@ -40,6 +41,7 @@ func (s *Seats) Sweep(excess int) (ended Swept) {
 				dead = append(dead, seat)
 			}
 		case idle && seat.idles() && s.silent(seat) >= s.Idle:
+			ended.Idle++
 			dead = append(dead, seat)
 		}
 	}

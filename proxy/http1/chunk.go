@@ -2,17 +2,15 @@ package http1
 
 import "bytes"
 
-// Bounds of a chunked body.
-const (
-	MaxChunkLine    = 1 << 10 // bytes of a chunk's size and extensions
-	freeExtensions  = 16 << 10
-	MaxTrailerBytes = 16 << 10
-	MaxTrailers     = 64
-)
+// FreeExtensions is how many times a chunk's line all extensions of a body may take,
+// besides as much as its data.
+const FreeExtensions = 16
 
 // Chunks decodes a chunked body (RFC 9112, section 7.1). The zero value is
 // ready. Chunk extensions are checked and dropped: they are per hop.
 type Chunks struct {
+	Limits *Limits // nil for the defaults
+
 	state      chunkState
 	left       int64 // bytes left of the current chunk
 	data       int64 // bytes of data so far
@@ -37,7 +35,7 @@ const (
 //
 // Data may be empty while n is not. n == 0 without an error means that b is too
 // short, or that Done is true. Errors are always of type Error and final.
-// Trailers are read as a whole, so b must be able to hold 16 KiB.
+// Lines and trailers are read as a whole, so b must be able to hold them.
 func (c *Chunks) Next(b []byte) (data []byte, n int, err error) {
 	for {
 		var took int
@@ -111,15 +109,16 @@ func (c *Chunks) Trailers() []Field { return c.trailers }
 // Reset makes ready for the next body.
 func (c *Chunks) Reset() {
 	clear(c.trailers)
-	*c = Chunks{lines: c.lines, trailers: c.trailers[:0]}
+	*c = Chunks{Limits: c.Limits, lines: c.lines, trailers: c.trailers[:0]}
 	c.lines.reset(0)
 }
 
 // size reads a chunk's first line.
 func (c *Chunks) size(b []byte) (int, error) {
-	end := bytes.IndexByte(b[:min(len(b), MaxChunkLine)], '\n')
+	most := c.Limits.chunkLine()
+	end := bytes.IndexByte(b[:min(len(b), most)], '\n')
 	if end < 0 {
-		if len(b) >= MaxChunkLine {
+		if len(b) >= most {
 			return 0, Error{Kind: ErrBadChunkExtension}
 		}
 		return 0, nil
@@ -154,7 +153,7 @@ func (c *Chunks) extension(ext []byte) error {
 	if bad := badText(ext); bad >= 0 {
 		return refuse(ext[bad], ErrBadChunkExtension)
 	}
-	if c.extensions += int64(len(ext)); c.extensions > freeExtensions+c.data {
+	if c.extensions += int64(len(ext)); c.extensions > int64(FreeExtensions*c.Limits.chunkLine())+c.data {
 		return Error{Kind: ErrBadChunkExtension}
 	}
 	return nil
@@ -175,7 +174,8 @@ func (c *Chunks) end(b []byte) (int, error) {
 // readTrailers reads the trailer section. Fields that frame or route a message
 // may not come behind it (RFC 9110, section 6.5.1).
 func (c *Chunks) readTrailers(b []byte) (int, error) {
-	n, err := c.lines.find(b, &Limits{Head: MaxTrailerBytes, Line: MaxTrailerBytes, Fields: MaxTrailers})
+	limits := c.Limits.trailers()
+	n, err := c.lines.find(b, &limits)
 	if n == 0 {
 		return 0, err
 	}

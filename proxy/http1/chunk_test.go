@@ -62,7 +62,7 @@ func TestChunks(t *testing.T) {
 		{"bare LF behind the size", "5\nhello\r\n", `"" bare-lf`},
 		{"bare CR in an extension", "5;a\rb\r\nhello\r\n", `"" bare-cr`},
 		{"NUL in an extension", "5;\x00\r\nhello\r\n", `"" bad-chunk-extension`},
-		{"long extension", "5;" + strings.Repeat("a", MaxChunkLine), `"" bad-chunk-extension`},
+		{"long extension", "5;" + strings.Repeat("a", DefaultChunkLine), `"" bad-chunk-extension`},
 		{"data too long", "1\r\nxy\r\n", `"x" bad-chunk-end`},
 		{"bare LF behind the data", "1\r\nx\n0\r\n\r\n", `"x" bad-chunk-end`},
 		{"CR without LF behind the data", "1\r\nx\r0\r\n\r\n", `"x" bad-chunk-end`},
@@ -73,12 +73,38 @@ func TestChunks(t *testing.T) {
 		{"folded first trailer", "0\r\n A: b\r\n\r\n", `"" obs-fold`},
 		{"bare LF in trailers", "0\r\nA: b\n\r\n", `"" bare-lf`},
 		{"bare LF at the end", "0\r\n\n", `"" bare-lf`},
-		{"too many trailers", "0\r\n" + strings.Repeat("A:\r\n", MaxTrailers+1), `"" too-many-fields`},
+		{"too many trailers", "0\r\n" + strings.Repeat("A:\r\n", DefaultTrailers+1), `"" too-many-fields`},
 		{"large trailers", "0\r\n" + strings.Repeat("A: "+strings.Repeat("x", 1019)+"\r\n", 16) + "\r\n", `"" header-too-large`},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			var c Chunks
 			for _, step := range []int{len(tc.in), 1, 2, 3, 5} {
+				c.Reset()
+				if diff := cmp.Diff(tc.want, unchunk(&c, tc.in, step)); diff != "" {
+					t.Errorf("%d bytes at a time: %s", step, diff)
+				}
+			}
+		})
+	}
+}
+
+// TestChunkLimits has other bounds than the defaults hold, at their ends.
+func TestChunkLimits(t *testing.T) {
+	limits := &Limits{ChunkLine: 64, TrailerBytes: 256, Trailers: 4}
+	line := func(n int) string { return "1;" + strings.Repeat("a", n-4) + "\r\n" }
+	for _, tc := range []struct{ name, in, want string }{
+		{"line", line(64) + "x\r\n", `"x" more`},
+		{"long line", line(65) + "x\r\n", `"" bad-chunk-extension`},
+		{"extensions", strings.Repeat(line(64)+"x\r\n", 17), `"` + strings.Repeat("x", 17) + `" more`},
+		{"long extensions", strings.Repeat(line(64)+"x\r\n", 18), `"` + strings.Repeat("x", 17) + `" bad-chunk-extension`},
+		{"fields", "0\r\n" + strings.Repeat("A: b\r\n", 4) + "\r\n", `"" done, 0 left|A=b|A=b|A=b|A=b`},
+		{"too many fields", "0\r\n" + strings.Repeat("A: b\r\n", 5) + "\r\n", `"" too-many-fields`},
+		{"bytes", "0\r\nA:" + strings.Repeat("b", 250) + "\r\n\r\n", `"" done, 0 left|A=` + strings.Repeat("b", 250)},
+		{"too many bytes", "0\r\nA:" + strings.Repeat("b", 251) + "\r\n\r\n", `"" header-too-large`},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			c := Chunks{Limits: limits}
+			for _, step := range []int{len(tc.in), 1, 7} {
 				c.Reset()
 				if diff := cmp.Diff(tc.want, unchunk(&c, tc.in, step)); diff != "" {
 					t.Errorf("%d bytes at a time: %s", step, diff)

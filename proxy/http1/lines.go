@@ -1,12 +1,22 @@
 package http1
 
-import "bytes"
+import (
+	"bytes"
+	"cmp"
+)
 
-// Limits bounds a head. Zero values mean the defaults.
+// Limits bounds a message. Zero values mean the defaults.
 type Limits struct {
 	Head   int // bytes of the whole head; 64 KiB
 	Line   int // bytes of one line with its CRLF; 16 KiB
 	Fields int // how many fields; 128
+
+	ChunkLine    int // bytes of a chunk's size and extensions; 1 KiB
+	TrailerBytes int // of the whole section; 16 KiB
+	Trailers     int // how many fields; 64
+	// Interim is how many 1xx answers a request may get before its final one; 15.
+	// Who reads them counts them.
+	Interim int
 }
 
 // The defaults of Limits.
@@ -14,7 +24,32 @@ const (
 	DefaultHead   = 64 << 10
 	DefaultLine   = 16 << 10
 	DefaultFields = 128
+
+	DefaultChunkLine    = 1 << 10
+	DefaultTrailerBytes = 16 << 10
+	DefaultTrailers     = 64
+	DefaultInterim      = 15
 )
+
+// chunkLine is the bound of a chunk's first line; the receiver may be nil.
+func (l *Limits) chunkLine() int {
+	if l == nil {
+		return DefaultChunkLine
+	}
+	return cmp.Or(l.ChunkLine, DefaultChunkLine)
+}
+
+// trailers is what bounds a trailer section; the receiver may be nil.
+func (l *Limits) trailers() Limits {
+	if l == nil {
+		l = &Limits{}
+	}
+	n := cmp.Or(l.TrailerBytes, DefaultTrailerBytes)
+	return Limits{Head: n, Line: n, Fields: cmp.Or(l.Trailers, DefaultTrailers)}
+}
+
+// MaxInterim is how many 1xx answers a request may get.
+func (l *Limits) MaxInterim() int { return cmp.Or(l.Interim, DefaultInterim) }
 
 func (l *Limits) or() Limits {
 	var out Limits

@@ -51,8 +51,16 @@ type Limits struct {
 	AdminProbes int
 	Series      int // of metrics
 
+	ChunkLine    int // bytes of the line before a chunk
+	TrailerBytes int
+	Trailers     int // fields
+	Interim      int // 1xx answers to one request
+	AppIdle      int // connections to one application without a request
+	AppIdleLong  int // of these, such as are kept for long
+
 	Continuations int // of one header block
 	BlockBytes    int // of one header block as it travels
+	HeldBlock     int // of the same, when memory is short
 	Entries       int // of one SETTINGS frame
 	Stall         int // seconds for which a stream's window may be shut
 
@@ -60,6 +68,7 @@ type Limits struct {
 	OpaqueQuiet, Part, ClientIdle, SlowBody int
 	Head, Handshake, Start, Connect         int
 	AppConnect, AppQueueTime, AppSettle     int
+	Linger, Untaken, AppIdleTime, AppSpare  int
 }
 
 const (
@@ -114,11 +123,20 @@ func For(memory int64, set map[string]int) (Limits, error) {
 			return l, err
 		}
 	}
-	if _, is := set["block-bytes"]; !is {
-		l.BlockBytes = 2 * l.HeadBytes
-	}
+	l.follow(set)
 	l.LinkStreams = min(l.LinkStreams, max(1, l.PeerStreams))
 	return l, nil
+}
+
+// follow computes what follows from another number, unless it is set.
+func (l *Limits) follow(set map[string]int) {
+	for name, n := range map[string]int{
+		"block-bytes": 2 * l.HeadBytes, "trailer-bytes": l.HeadBytes / 4, "trailer-fields": l.HeadFields / 2,
+	} {
+		if _, is := set[name]; !is {
+			_ = l.set(name, n) // the bounds of one follow from those of the other
+		}
+	}
 }
 
 // OfMemory computes the limits that follow from so many bytes of memory alone.
@@ -152,11 +170,12 @@ func (l *Limits) fromMemory() {
 func (l *Limits) fixed() {
 	l.PeerLinks, l.LinkStreams = DefaultPeerLinks, mux.DefaultMaxStreams
 	l.HeadBytes, l.LineBytes, l.HeadFields = http1.DefaultHead, http1.DefaultLine, http1.DefaultFields
+	l.ChunkLine, l.TrailerBytes, l.Trailers, l.Interim = http1.DefaultChunkLine, http1.DefaultTrailerBytes, http1.DefaultTrailers, http1.DefaultInterim
 	l.Resets, l.Pings, l.Settings, l.IdleFrames = mux.DefaultResets, mux.DefaultPings, mux.DefaultSettings, mux.DefaultIdle
 	frames := http2.NewReader(http2.Limits{}).Limits()
 	l.Continuations, l.BlockBytes, l.Entries = frames.MaxContinuations, frames.MaxBlockBytes, frames.MaxSettings
-	l.Answers, l.Stall = mux.MaxAnswers, seconds(mux.StallTime)
-	l.AppConns, l.AppQueue = send.DefaultShared, send.DefaultQueued
+	l.HeldBlock, l.Answers, l.Stall = mux.MaxHeldBlock, mux.MaxAnswers, seconds(mux.StallTime)
+	l.AppConns, l.AppQueue, l.AppIdle, l.AppIdleLong = send.DefaultShared, send.DefaultQueued, send.MaxIdleConns, send.LongIdleConns
 	l.Series = DefaultSeries
 	l.Awaiting, l.Strangers = proxy.MaxAwaiting, proxy.MaxStrangers
 	l.AdminConns, l.AdminProbes = admin.MaxConns, admin.MaxProbes
@@ -205,6 +224,7 @@ func (l *Limits) times(t *proxy.Times) map[*int]*time.Duration {
 		&l.OpaqueQuiet: &t.OpaqueQuiet, &l.Part: &t.Part, &l.ClientIdle: &t.ClientIdle, &l.SlowBody: &t.SlowBody,
 		&l.Head: &t.Head, &l.Handshake: &t.Handshake, &l.Start: &t.Start, &l.Connect: &t.Connect,
 		&l.AppConnect: &t.AppConnect, &l.AppQueueTime: &t.AppQueue, &l.AppSettle: &t.AppSettle,
+		&l.Linger: &t.Linger, &l.Untaken: &t.Untaken, &l.AppIdleTime: &t.AppIdle, &l.AppSpare: &t.AppSpare,
 	}
 }
 
@@ -218,7 +238,10 @@ func (l *Limits) Times() (t proxy.Times) {
 
 // HTTP1 gives the part of the codec.
 func (l *Limits) HTTP1() http1.Limits {
-	return http1.Limits{Head: l.HeadBytes, Line: l.LineBytes, Fields: l.HeadFields}
+	return http1.Limits{
+		Head: l.HeadBytes, Line: l.LineBytes, Fields: l.HeadFields,
+		ChunkLine: l.ChunkLine, TrailerBytes: l.TrailerBytes, Trailers: l.Trailers, Interim: l.Interim,
+	}
 }
 
 // Link gives the part of links.
@@ -236,7 +259,8 @@ func (l *Limits) Link() mux.Config {
 		Frames: mux.Frames{
 			Continuations: l.Continuations, BlockBytes: l.BlockBytes, Settings: l.Entries,
 			Answers: l.Answers, Stall: time.Duration(l.Stall) * time.Second,
-			Head: time.Duration(l.Head) * time.Second,
+			Head: time.Duration(l.Head) * time.Second, HeldBlock: l.HeldBlock,
+			Heads: l.Interim + 1, // and the final one
 		},
 	}
 }

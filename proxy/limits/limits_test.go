@@ -94,6 +94,32 @@ func TestSet(t *testing.T) {
 	}
 }
 
+// TestFollows has numbers follow from others unless they are set themselves, and
+// all of them reach those who obey them.
+func TestFollows(t *testing.T) {
+	for _, tt := range []struct {
+		set                    map[string]int
+		block, bytes, trailers int
+	}{
+		{nil, 128 << 10, 16 << 10, 64},
+		{map[string]int{"head-bytes": 2048, "head-fields": 10}, 4096, 512, 5},
+		{map[string]int{"head-bytes": 1024, "head-fields": 8}, 2048, 256, 4},
+		{map[string]int{"head-bytes": 2048, "block-bytes": 7, "trailer-bytes": 3000, "trailer-fields": 9}, 7, 3000, 9},
+	} {
+		l, err := For(64<<20, tt.set)
+		if err != nil || l.BlockBytes != tt.block || l.TrailerBytes != tt.bytes || l.Trailers != tt.trailers {
+			t.Errorf("%v: %d, %d, %d, %v", tt.set, l.BlockBytes, l.TrailerBytes, l.Trailers, err)
+		}
+	}
+	l, _ := For(64<<20, map[string]int{"chunk-line-bytes": 70, "trailer-bytes": 300, "trailer-fields": 5, "interim-answers": 6, "held-block-bytes": 77})
+	if h := l.HTTP1(); h.ChunkLine != 70 || h.TrailerBytes != 300 || h.Trailers != 5 || h.Interim != 6 {
+		t.Errorf("%+v", h)
+	}
+	if f := l.Link().Frames; f.Heads != 7 || f.HeldBlock != 77 {
+		t.Errorf("%+v", f)
+	}
+}
+
 // What can be set here and what can be written elsewhere are the same.
 func TestSettable(t *testing.T) {
 	var got []mesh.ProxyLimit

@@ -7,7 +7,6 @@ import (
 	"github.com/leno-mesh/leno/proxy/flow"
 	"github.com/leno-mesh/leno/proxy/http1"
 	"github.com/leno-mesh/leno/proxy/mux"
-	"github.com/leno-mesh/leno/proxy/send"
 	"github.com/leno-mesh/leno/wire"
 )
 
@@ -21,8 +20,8 @@ type Row struct {
 	// Computed says that the number follows from the memory limit.
 	Computed bool
 	Past     string // what happens past it
-	// Code is the reason that is told (docs/reasons.md), or the HTTP/2 error
-	// code where no reason travels.
+	// Code is the reason that is told (docs/reasons.md), or the code of the protocol
+	// where no reason travels.
 	Code string
 
 	Least, Most int
@@ -70,7 +69,7 @@ func connections() []Row {
 		timed("quiet-seconds", "seconds without a byte after which an opaque connection may give way, when all of them are taken", anybody,
 			"it is ended, if it is the quietest of whoever has the most", overloaded, func(l *Limits) *int { return &l.OpaqueQuiet }),
 		timed("idle-seconds", "seconds for which a client's connection is kept without a request; those of opaque protocols have no limit", anybody,
-			"it is closed", "–", func(l *Limits) *int { return &l.ClientIdle }),
+			"it is closed; `leno_idle_closed_total` counts it", "–", func(l *Limits) *int { return &l.ClientIdle }),
 		timed("part-seconds", "seconds that a link which gave way may take to end", peers, "it is cut", overloaded,
 			func(l *Limits) *int { return &l.Part }),
 		{
@@ -107,6 +106,7 @@ func connections() []Row {
 
 func heads() []Row {
 	tooLarge, overloaded := flow.HeaderTooLarge.String(), flow.Overloaded.String()
+	malformed, refused := flow.BadRequest.String(), "the message is refused; of an application with `"+flow.AppBadResponse.String()+"`"
 	return []Row{
 		{
 			Name: "head-bytes", What: "bytes of a head; on links the decoded fields, each with 32 more", Who: everyone,
@@ -122,32 +122,29 @@ func heads() []Row {
 		},
 		timed("head-seconds", "seconds from the first byte of a head to its last; where a header block of HTTP/2 takes longer, the connection is ended", clients, "the request is refused", flow.SlowRequest.String(),
 			func(l *Limits) *int { return &l.Head }),
-		{
-			What: "seconds for which what a client of HTTP/1 sends after its last answer is dropped, as long as something comes in each", Who: clients,
-			Number: seconds(flow.LingerTime), Past: "the connection is closed", Code: "–",
-		},
-		{
-			What: "seconds for which an application may take nothing of a body that it has answered already", Who: "application",
-			Number: seconds(flow.UntakenTime), Past: "the rest is dropped", Code: "–",
-		},
+		timed("linger-seconds", "seconds for which what a client of HTTP/1 sends after its last answer is dropped, as long as something comes in each", clients,
+			"the connection is closed", "–", func(l *Limits) *int { return &l.Linger }),
+		timed("untaken-seconds", "seconds for which an application may take nothing of a body that it has answered already", "application",
+			"the rest is dropped, and the client's connection ends behind the answer", "–", func(l *Limits) *int { return &l.Untaken }),
 		timed("body-seconds", "seconds for which a client's connection may be silent while all of its requests wait for their bodies, or for it to read, when over seven eighths of the side's `connections` are used, or of `streams` where it has some",
 			clients, "it ends, the one silent the longest first, until there is room again: a request of HTTP/1 whose body does not come is refused with `slow-request`, other connections are reset", overloaded,
 			func(l *Limits) *int { return &l.SlowBody }),
 		{
-			What: "bytes of the line before a chunk", Who: "client, application", Number: http1.MaxChunkLine,
-			Past: "the message is refused", Code: flow.BadRequest.String(),
+			Name: "chunk-line-bytes", What: fmt.Sprintf("bytes of the line before a chunk; all of its extensions may have %d times that, and as much as the body", http1.FreeExtensions), Who: "client, application",
+			Past: refused, Code: malformed, Least: 64, Most: flow.MaxHead, field: func(l *Limits) *int { return &l.ChunkLine },
 		},
 		{
-			What: "bytes of the trailers of an HTTP/1 body", Who: "client, application", Number: http1.MaxTrailerBytes,
-			Past: "the message is refused", Code: flow.BadRequest.String(),
+			Name: "trailer-bytes", What: "bytes of the trailers of an HTTP/1 body; a quarter of `head-bytes` unless set", Who: "client, application",
+			Past: refused, Code: malformed, Least: 256, Most: flow.MaxHead, field: func(l *Limits) *int { return &l.TrailerBytes },
 		},
 		{
-			What: "fields of the trailers of an HTTP/1 body", Who: "client, application", Number: http1.MaxTrailers,
-			Past: "the message is refused", Code: flow.BadRequest.String(),
+			Name: "trailer-fields", What: "fields of the trailers of an HTTP/1 body; half of `head-fields` unless set", Who: "client, application",
+			Past: refused, Code: malformed, Least: 4, Most: 4096, field: func(l *Limits) *int { return &l.Trailers },
 		},
 		{
-			What: "1xx answers to one request", Who: "application", Number: send.MaxInterim,
-			Past: "the request fails", Code: flow.AppBadResponse.String(),
+			Name: "interim-answers", What: "1xx answers to one request; a stream of HTTP/2 may have one head more, and all of them with its trailers twice `head-bytes`", Who: "application, " + peers,
+			Past: "the request fails, or the stream is reset; of a peer's proxy with `bad-response`", Code: flow.AppBadResponse.String(),
+			Least: 1, Most: 1024, field: func(l *Limits) *int { return &l.Interim },
 		},
 	}
 }
@@ -190,14 +187,10 @@ func links() []Row {
 		flooding("continuations", "CONTINUATION frames of one header block", func(l *Limits) *int { return &l.Continuations }),
 		flooding("block-bytes", "bytes of one header block as it travels; twice `head-bytes` unless set", func(l *Limits) *int { return &l.BlockBytes }),
 		{
-			What: "bytes of a header block under way when buffers are over seven eighths used", Who: "client, application",
-			Number: mux.MaxHeldBlock, Past: "the connection is ended", Code: calm,
+			Name: "held-block-bytes", What: "bytes of a header block under way when buffers are over seven eighths used", Who: "client, application",
+			Past: "the connection is ended", Code: calm, Least: 1, Most: many, field: func(l *Limits) *int { return &l.HeldBlock },
 		},
 		flooding("settings-entries", "entries of one SETTINGS frame", func(l *Limits) *int { return &l.Entries }),
-		{
-			What: "heads of one stream, 1xx answers included; with its trailers they may have twice `head-bytes`", Who: "application, " + peers, Number: mux.MaxHeads,
-			Past: "the stream is reset", Code: flow.BadResponse.String(),
-		},
 	}
 }
 
@@ -236,16 +229,17 @@ func applications() []Row {
 			field: func(l *Limits) *int { return &l.IdleConns },
 		},
 		{
-			What: "connections of HTTP/1 to one application that are kept without a request", Who: asker, Number: send.MaxIdleConns,
-			Past: "the one that came free is closed", Code: "–",
+			Name: "app-idle-connections", What: "connections of HTTP/1 to one application that are kept without a request", Who: asker,
+			Past: "the one that came free is closed", Code: "–", Least: 1, Most: many, field: func(l *Limits) *int { return &l.AppIdle },
 		},
 		{
-			What: fmt.Sprintf("seconds for which the first %d of them are kept", send.LongIdleConns), Who: asker, Number: seconds(send.IdleTimeout),
-			Past: "they are closed", Code: "–",
+			Name: "app-idle-long", What: "of them, such as are kept for `app-idle-seconds`", Who: asker,
+			Past: "those beyond are kept for `app-spare-seconds`", Code: "–", Least: 1, Most: many, field: func(l *Limits) *int { return &l.AppIdleLong },
 		},
-		{
-			What: "seconds for which the others are kept", Who: asker, Number: seconds(send.SpareTimeout), Past: "they are closed", Code: "–",
-		},
+		timed("app-idle-seconds", "seconds for which a connection to an application is kept without a request", asker, "it is closed", "–",
+			func(l *Limits) *int { return &l.AppIdleTime }),
+		timed("app-spare-seconds", "seconds for which one of HTTP/1 is kept where there are many", asker, "it is closed", "–",
+			func(l *Limits) *int { return &l.AppSpare }),
 		{
 			Name: "other-ports", What: "ports of the workload that nothing names and requests ask for, with connections kept", Who: asker,
 			Past: "the connections of all of them are closed that are idle", Code: "–", Least: 1, Most: 1 << 16,
@@ -258,7 +252,7 @@ func rest() []Row {
 	return []Row{
 		{
 			Name: "series", What: "series of metrics; a histogram is one", Who: "client, " + peers,
-			Past: "new edges count on the edge `other`", Code: "–", Least: 100, Most: many, field: func(l *Limits) *int { return &l.Series },
+			Past: "new edges count on the edge `other`; `leno_folded_edges_total` says how many", Code: "–", Least: 100, Most: many, field: func(l *Limits) *int { return &l.Series },
 		},
 		{
 			Name: "admin-connections", What: "connections to the admin port", Who: anybody,
@@ -266,12 +260,12 @@ func rest() []Row {
 			field: func(l *Limits) *int { return &l.AdminConns },
 		},
 		{
-			Name: "admin-probes", What: "probes under way on the admin port", Who: anybody, Past: "the probe gets 503", Code: "–", Least: 1, Most: many,
+			Name: "admin-probes", What: "probes under way on the admin port", Who: anybody, Past: "the probe is refused", Code: "503", Least: 1, Most: many,
 			field: func(l *Limits) *int { return &l.AdminProbes },
 		},
 		{
 			What: "bytes of one message of the control plane", Who: "control plane", Number: wire.MaxMessage,
-			Past: "the stream is ended and opened again", Code: "–",
+			Past: "the stream is ended and opened again", Code: "resource_exhausted",
 		},
 	}
 }

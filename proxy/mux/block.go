@@ -21,7 +21,7 @@ func (r *reader) chargeBlock(held int) error {
 	r.blockHeld = held
 	// On a link the streams of many would end with it, and its peer is known and
 	// has few.
-	if r.l.cfg.Strict && held > MaxHeldBlock && mem.short() {
+	if r.l.cfg.Strict && held > r.l.cfg.Frames.heldBlock() && mem.short() {
 		return errHeldBlock
 	}
 	return nil

@@ -88,16 +88,19 @@ func TestHeldHeaderBlock(t *testing.T) {
 		strict bool
 		size   int
 		ends   bool
+		most   int // 0: the default
 	}{
-		{"client, little", true, 4 << 10, false},
-		{"client", true, 10 << 10, true},
-		{"link", false, 16 << 10, false},
+		{"client, little", true, 4 << 10, false, 0},
+		{"client", true, 10 << 10, true, 0},
+		{"client, more is allowed", true, 10 << 10, false, 12 << 10},
+		{"client, less is allowed", true, 4 << 10, true, 2 << 10},
+		{"link", false, 16 << 10, false, 0},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				budget := NewBudget(1 << 20)
 				budget.take(1 << 20)
-				p := newRawPeer(t, Config{Budget: budget, Strict: tt.strict}, untilAborted)
+				p := newRawPeer(t, Config{Budget: budget, Strict: tt.strict, Frames: Frames{HeldBlock: tt.most}}, untilAborted)
 				p.send(unended(1, tt.size))
 				synctest.Wait()
 				time.Sleep(2 * time.Second)

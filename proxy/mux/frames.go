@@ -22,7 +22,14 @@ type Frames struct {
 	Stall time.Duration
 	// Head is how long a header block may take to come. Default HeadTime.
 	Head time.Duration
+	// HeldBlock is the bytes of the block of a stranger under way when memory is
+	// short, and Heads the heads of one stream. Defaults MaxHeldBlock and MaxHeads.
+	HeldBlock, Heads int
 }
+
+func (f Frames) heads() int { return cmp.Or(f.Heads, MaxHeads) }
+
+func (f Frames) heldBlock() int { return cmp.Or(f.HeldBlock, MaxHeldBlock) }
 
 func (f Frames) answers() int { return cmp.Or(f.Answers, MaxAnswers) }
 

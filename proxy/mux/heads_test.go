@@ -1,6 +1,7 @@
 package mux
 
 import (
+	"fmt"
 	"strconv"
 	"strings"
 	"testing"
@@ -93,6 +94,36 @@ func TestHeadsTogether(t *testing.T) {
 			}
 			if ok := err == nil; ok != tt.ok {
 				t.Errorf("ended with %v", err)
+			}
+		})
+	}
+}
+
+// A stream may have so many heads and no more, however small they are.
+func TestHeadsOfOneStream(t *testing.T) {
+	for _, tt := range []struct {
+		set, interim int
+		ok           bool
+	}{
+		{0, MaxHeads - 1, true}, {0, MaxHeads, false}, {3, 2, true}, {3, 3, false},
+	} {
+		t.Run(fmt.Sprint(tt.set, tt.interim), func(t *testing.T) {
+			cfg := Config{Frames: Frames{Heads: tt.set}}
+			p := overPipe(t, cfg, Config{}, func(s *Stream) {
+				for range tt.interim {
+					_ = s.WriteHead([]http2.Field{{Name: ":status", Value: "102"}}, false)
+				}
+				_ = s.WriteHead(responseHead, true)
+			})
+			s := open(t, p.client, true)
+			defer s.Release()
+			var err error
+			heads := 0
+			for ; err == nil && heads <= tt.interim; heads++ {
+				_, _, err = s.Head(ctx)
+			}
+			if ok := err == nil; ok != tt.ok {
+				t.Errorf("ended with %v after %d heads", err, heads)
 			}
 		})
 	}

@@ -236,7 +236,7 @@ func (s *Stream) putHead(l *Conn, ev *http2.Event) verdict {
 	if s.link != l || s.id != ev.Stream {
 		return deliverGone
 	}
-	if s.ended || len(s.heads) >= MaxHeads || s.final && !ev.EndStream {
+	if s.ended || len(s.heads) >= l.cfg.Frames.heads() || s.final && !ev.EndStream {
 		return deliverMalformed
 	}
 	if v := s.roomForHead(l, ev); v != delivered {

@@ -2,7 +2,6 @@ package send
 
 import (
 	"errors"
-	"fmt"
 	"io"
 	"sync/atomic"
 	"time"
@@ -10,7 +9,6 @@ import (
 	"github.com/leno-mesh/leno/proxy/flow"
 	"github.com/leno-mesh/leno/proxy/http1"
 	"github.com/leno-mesh/leno/proxy/http2"
-	"github.com/leno-mesh/leno/proxy/mux"
 )
 
 // httpConn is a connection to an application or an unmeshed endpoint that
@@ -40,13 +38,10 @@ type httpConn struct {
 	cancel atomic.Uint32
 }
 
-// MaxInterim is how many 1xx answers a request may get before its final one.
-const MaxInterim = mux.MaxHeads - 1
-
 var (
 	errUnasked    = errors.New("101 without having been asked to switch protocols")
 	errIdleAnswer = errors.New("408 to an idle connection")
-	errInterim    = fmt.Errorf("more than %d interim answers to one request", MaxInterim)
+	errInterim    = errors.New("too many interim answers to one request")
 )
 
 // Send is part of flow.Exchange.
@@ -96,7 +91,7 @@ func (h *httpConn) Receive(r *flow.Response) error {
 				return h.failed(errIdleAnswer)
 			}
 			if n > 0 && h.parser.Interim() {
-				if h.interim++; h.interim > MaxInterim {
+				if h.interim++; h.interim > h.pool.Limits.MaxInterim() {
 					return flow.Fail(h.pool.malformed(), errInterim)
 				}
 			}
@@ -126,6 +121,7 @@ func (h *httpConn) begin(r *flow.Response, n int) {
 		return
 	}
 	h.bare = h.parser.Body == http1.BodyNone
+	h.body.Limits = &h.pool.Limits
 	h.body.Start(h.conn, h.parser.Body, h.parser.Length)
 	h.keepAlive = h.keepAlive && h.parser.KeepAlive
 	h.idleUntil = time.Time{}

@@ -330,7 +330,7 @@ func (s *shared) trim() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, c := range s.open {
-		if c.held == 0 && c.Idle() > IdleTimeout {
+		if c.held == 0 && c.Idle() > s.http.IdleTime {
 			c.Drain()
 		}
 	}

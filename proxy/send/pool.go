@@ -48,6 +48,12 @@ type HTTPConfig struct {
 	// QueueTime bounds how long one waits, and SettleTime connecting and the
 	// other end's first SETTINGS. Defaults QueueTime and SettleTime.
 	QueueTime, SettleTime time.Duration
+	// MaxIdle bounds the connections of HTTP/1 that are kept without a request. The
+	// first LongIdle of them are kept for IdleTime, as one of HTTP/2 is, and the
+	// others for SpareTime. Defaults MaxIdleConns, LongIdleConns, IdleTimeout and
+	// SpareTimeout.
+	MaxIdle, LongIdle   int
+	IdleTime, SpareTime time.Duration
 	// Go runs one of these, which outlives the request that needed it; false
 	// when there is an end to that.
 	Go func(run func(ctx context.Context)) bool
@@ -72,6 +78,8 @@ func NewHTTP(cfg HTTPConfig) *HTTP {
 	cfg.MaxQueued = cmp.Or(cfg.MaxQueued, DefaultQueued)
 	cfg.QueueTime = cmp.Or(cfg.QueueTime, QueueTime)
 	cfg.SettleTime = cmp.Or(cfg.SettleTime, SettleTime)
+	cfg.MaxIdle, cfg.LongIdle = cmp.Or(cfg.MaxIdle, MaxIdleConns), cmp.Or(cfg.LongIdle, LongIdleConns)
+	cfg.IdleTime, cfg.SpareTime = cmp.Or(cfg.IdleTime, IdleTimeout), cmp.Or(cfg.SpareTime, SpareTimeout)
 	p := &HTTP{HTTPConfig: cfg}
 	p.shared.http = p
 	return p
@@ -158,11 +166,11 @@ func (p *HTTP) put(h *httpConn) {
 	}
 	h.idleSince = time.Now()
 	p.mu.Lock()
-	keep := !p.shut && len(p.idle) < MaxIdleConns
+	keep := !p.shut && len(p.idle) < p.MaxIdle
 	if keep {
-		until := h.idleSince.Add(IdleTimeout)
-		if len(p.idle) >= LongIdleConns {
-			until = h.idleSince.Add(SpareTimeout)
+		until := h.idleSince.Add(p.IdleTime)
+		if len(p.idle) >= p.LongIdle {
+			until = h.idleSince.Add(p.SpareTime)
 		}
 		if h.idleUntil.IsZero() || h.idleUntil.After(until) {
 			h.idleUntil = until

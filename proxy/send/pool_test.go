@@ -15,34 +15,44 @@ import (
 // TestIdleConnections has many requests at once end: all their connections stay
 // for the next ones, most of them not for long.
 func TestIdleConnections(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		p := NewHTTP(HTTPConfig{Buffers: &flow.Buffers{}})
-		open := 0
-		for range MaxIdleConns + 10 {
-			c, _ := net.Pipe()
-			open++
-			p.Adopt(flow.NewConn(&counted{c, &open}, p.Buffers))
-		}
-		for _, step := range []struct {
-			after time.Duration
-			want  int
-		}{
-			{0, MaxIdleConns},
-			{SpareTimeout, MaxIdleConns},
-			{time.Second, LongIdleConns},
-			{IdleTimeout - SpareTimeout - time.Second, LongIdleConns},
-			{time.Second, 0},
-		} {
-			time.Sleep(step.after)
-			p.Trim(time.Now())
-			if open != step.want {
-				t.Errorf("%s later: %d connections are open, want %d", step.after, open, step.want)
+	for _, cfg := range []HTTPConfig{
+		{MaxIdle: MaxIdleConns, LongIdle: LongIdleConns, IdleTime: IdleTimeout, SpareTime: SpareTimeout},
+		{MaxIdle: 5, LongIdle: 2, IdleTime: 20 * time.Second, SpareTime: 10 * time.Second},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			set := cfg
+			if cfg.MaxIdle == MaxIdleConns {
+				set = HTTPConfig{} // these are the defaults
 			}
-		}
-		if !p.empty() {
-			t.Error("not empty")
-		}
-	})
+			set.Buffers = &flow.Buffers{}
+			p := NewHTTP(set)
+			open := 0
+			for range cfg.MaxIdle + 10 {
+				c, _ := net.Pipe()
+				open++
+				p.Adopt(flow.NewConn(&counted{c, &open}, p.Buffers))
+			}
+			for _, step := range []struct {
+				after time.Duration
+				want  int
+			}{
+				{0, cfg.MaxIdle},
+				{cfg.SpareTime, cfg.MaxIdle},
+				{time.Second, cfg.LongIdle},
+				{cfg.IdleTime - cfg.SpareTime - time.Second, cfg.LongIdle},
+				{time.Second, 0},
+			} {
+				time.Sleep(step.after)
+				p.Trim(time.Now())
+				if open != step.want {
+					t.Errorf("%s later: %d connections are open, want %d", step.after, open, step.want)
+				}
+			}
+			if !p.empty() {
+				t.Error("not empty")
+			}
+		})
+	}
 }
 
 // TestIdleTotal has many pools keep connections: those that have waited the

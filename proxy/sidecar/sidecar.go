@@ -99,7 +99,7 @@ func (s *Sidecar) buildProxy() (err error) {
 		Times: l.Times(), MaxAwaiting: l.Awaiting, MaxStrangers: l.Strangers,
 		AppConns: l.AppConns, AppQueue: l.AppQueue,
 		PeerLinks: l.PeerLinks, PeerStreams: l.PeerStreams, ClientStreams: l.ClientStreams,
-		WideBuffers: int64(l.WideBuffers), MaxUnsent: l.Unsent, IdleConns: l.IdleConns,
+		WideBuffers: int64(l.WideBuffers), MaxUnsent: l.Unsent, IdleConns: l.IdleConns, AppIdle: l.AppIdle, AppIdleLong: l.AppIdleLong,
 		Watch:   func(t mesh.Target) { s.sub.Watch(t) },
 		Unwatch: func(t mesh.Target) { s.sub.Unwatch(t) },
 	})
