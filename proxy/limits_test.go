@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/netip"
 	"os"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -351,4 +352,28 @@ func TestIdleIsCounted(t *testing.T) {
 	}
 	counted(t, p.ClientMetrics, "leno_idle_closed_total", 1, `direction="outbound"`)
 	counted(t, p.ClientMetrics, "leno_shed_total", 0)
+}
+
+// TestChunkLimitsReach has a chunk's line that is longer than it may be refused, of
+// a client and of an application.
+func TestChunkLimitsReach(t *testing.T) {
+	app := newTCPApp(t)
+	p := limited(t, app.addr, func(c *proxy.Config) { c.Limits.ChunkLine = 64 })
+	line := "1;" + strings.Repeat("a", 64) + "\r\nx\r\n0\r\n\r\n"
+	c := dial(t, p.Upstream)
+	fmt.Fprint(c, "GET / HTTP/1.1\r\nHost: app.shop\r\n\r\n")
+	s := app.conn(t, 0)
+	expect(t, s, "GET / HTTP/1.1\r\n")
+	fmt.Fprint(s, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", line)
+	_ = c.SetReadDeadline(time.Now().Add(patience))
+	if all, err := io.ReadAll(c); err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("an application's: %q, %v", all, err)
+	}
+	c = dial(t, p.Upstream)
+	fmt.Fprint(c, "POST / HTTP/1.1\r\nHost: app.shop\r\nTransfer-Encoding: chunked\r\n\r\n", line)
+	_ = c.SetReadDeadline(time.Now().Add(patience))
+	resp, err := http.ReadResponse(bufio.NewReader(c), nil)
+	if err != nil || resp.StatusCode != 400 || resp.Header.Get("leno-reason") != "bad-request" {
+		t.Errorf("a client's: %v, %v", resp, err)
+	}
 }
