@@ -105,3 +105,62 @@ func post() (block []byte) {
 	}
 	return block
 }
+
+// TestClientsParts has clients of both sides take what they can get, one side after
+// the other: half of all together, and neither side more than three quarters of that.
+func TestClientsParts(t *testing.T) {
+	const all, body, most = 1 << 20, 30 << 10, 40 << 10 // most is what buffers of one body take
+	for name, tt := range map[string]struct {
+		streams  int
+		body     int
+		in, both [2]int // from, to
+		used     func(*mux.Budget) int
+	}{
+		"streams": {16, 0, [2]int{12, 12}, [2]int{16, 16}, (*mux.Budget).Served},
+		"bytes": {
+			0, body,
+			[2]int{all * 3 / 8, all*3/8 + most},
+			[2]int{all / 2, all/2 + most},
+			func(b *mux.Budget) int { return int(b.Used()) },
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				budget := mux.NewBudget(all)
+				in, out := forClients(forApplications(mux.Config{Budget: budget}), tt.streams)
+				ctx, end := context.WithCancel(t.Context())
+				var work sync.WaitGroup
+				var ends []net.Conn
+				open := func(cfg mux.Config, want [2]int) {
+					for range 4 {
+						near, far := net.Pipe()
+						ends = append(ends, far)
+						work.Go(func() { _ = mux.NewServer(near, cfg, func(*mux.Stream) { <-ctx.Done() }).Run(ctx) })
+						work.Go(func() { _, _ = io.Copy(io.Discard, far) })
+						b := http2.AppendSettings([]byte(http2.Preface))
+						for id := uint32(1); id < 16; id += 2 {
+							b = http2.AppendHeaders(b, id, post(), false, http2.MinMaxFrame)
+							for n := 0; n < tt.body; n += body / 2 {
+								b = http2.AppendData(b, id, make([]byte, body/2), false)
+							}
+						}
+						if _, err := far.Write(b); err != nil {
+							t.Fatal(err)
+						}
+						synctest.Wait()
+					}
+					if n := tt.used(budget); n < want[0] || n > want[1] {
+						t.Errorf("%d are taken, want %d to %d", n, want[0], want[1])
+					}
+				}
+				open(in, tt.in)
+				open(out, tt.both)
+				end()
+				for _, c := range ends {
+					_ = c.Close()
+				}
+				work.Wait()
+			})
+		})
+	}
+}
