@@ -1,6 +1,7 @@
 package mux
 
 import (
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -124,6 +125,60 @@ func TestHeadsOfOneStream(t *testing.T) {
 			}
 			if ok := err == nil; ok != tt.ok {
 				t.Errorf("ended with %v after %d heads", err, heads)
+			}
+		})
+	}
+}
+
+// A head of more bytes than it may have is too large, and costs its stream only.
+func TestLargeHead(t *testing.T) {
+	for n, want := range map[int]error{1000: nil, 2048: ErrHeadTooLarge} {
+		t.Run(strconv.Itoa(n), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				got := make(chan error, 1)
+				p := newRawPeer(t, Config{MaxHeaderBytes: 2048}, func(s *Stream) {
+					_, _, err := s.Head(ctx)
+					got <- err
+				})
+				p.send(wideHead(1, n, true))
+				if err := <-got; err != want {
+					t.Errorf("got %v, want %v", err, want)
+				}
+				_ = p.conn.Close()
+				<-p.ended
+			})
+		})
+	}
+}
+
+// When memory is short a stream's first head is taken, and further ones that are
+// large are not.
+func TestHeadsWhileShort(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		used int
+		head int
+		ok   bool
+	}{
+		{"a large one", 950 << 10, 40 << 10, false},
+		{"a small one", 950 << 10, 4 << 10, true},
+		{"a large one, and memory is left", 500 << 10, 40 << 10, true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			budget := NewBudget(1 << 20)
+			budget.take(tt.used)
+			p := overPipe(t, Config{Budget: budget}, Config{}, func(s *Stream) {
+				_ = s.WriteHead([]http2.Field{{Name: ":status", Value: "103"}}, false)
+				_ = s.WriteHead([]http2.Field{{Name: ":status", Value: "200"}, {Name: "wide", Value: strings.Repeat("x", tt.head)}}, true)
+			})
+			s := open(t, p.client, true)
+			defer s.Release()
+			_, _, err := s.Head(ctx)
+			if err == nil {
+				_, _, err = s.Head(ctx)
+			}
+			if e := (*StreamError)(nil); (err == nil) != tt.ok || err != nil && (!errors.As(err, &e) || e.Code != http2.ErrCodeEnhanceYourCalm) {
+				t.Errorf("ended with %v", err)
 			}
 		})
 	}
