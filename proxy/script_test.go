@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -32,18 +33,28 @@ type way struct {
 	dial func(t testing.TB, p *proxytest.Pair) net.Conn
 	// alone says that the client's proxy is the only one on the way.
 	alone bool
+	// inside says that the client's proxy carries bytes only, so that the
+	// server's is the one that knows of requests.
+	inside bool
 }
 
 var ways = []way{
 	{name: "upstream", dial: func(t testing.TB, p *proxytest.Pair) net.Conn { return dial(t, p.Upstream) }},
 	{name: "alone", dial: func(t testing.TB, p *proxytest.Pair) net.Conn { return dial(t, p.Upstream) }, alone: true},
-	{name: "forward", dial: func(t testing.TB, p *proxytest.Pair) net.Conn { return dial(t, p.Outbound) }},
-	{name: "connect", dial: func(t testing.TB, p *proxytest.Pair) net.Conn {
-		c := dial(t, p.Outbound)
-		fmt.Fprint(c, "CONNECT app.shop:80 HTTP/1.1\r\nHost: app.shop:80\r\n\r\n")
-		expect(t, c, "HTTP/1.1 200 Connection established\r\n\r\n")
-		return c
-	}},
+	{name: "inside", dial: func(t testing.TB, p *proxytest.Pair) net.Conn { return dial(t, p.Upstream) }, inside: true},
+	{name: "forward", dial: dialForward},
+	{name: "lone-forward", dial: dialForward, alone: true},
+	{name: "connect", dial: dialTunnel},
+	{name: "lone-connect", dial: dialTunnel, alone: true},
+}
+
+func dialForward(t testing.TB, p *proxytest.Pair) net.Conn { return dial(t, p.Outbound) }
+
+func dialTunnel(t testing.TB, p *proxytest.Pair) net.Conn {
+	c := dial(t, p.Outbound)
+	fmt.Fprint(c, "CONNECT app.shop:80 HTTP/1.1\r\nHost: app.shop:80\r\n\r\n")
+	expect(t, c, "HTTP/1.1 200 Connection established\r\n\r\n")
+	return c
 }
 
 func dial(t testing.TB, to netip.AddrPort) net.Conn {
@@ -130,7 +141,7 @@ func (a *tcpApp) conn(t testing.TB, n int) net.Conn {
 // application's connections S, S2 and so on.
 type player struct {
 	t     testing.TB
-	alone bool
+	way   way
 	pair  *proxytest.Pair
 	app   *tcpApp
 	ends  map[string]net.Conn
@@ -146,7 +157,8 @@ type player struct {
 //	X eof       X reads an end; X reset reads a reset
 //	done N      N requests have ended in the last proxy, so that their
 //	            connections to the application are free again
-//	C answer S R  the client reads a whole answer that Leno made: status, reason
+//	C answer S R  the client reads a whole answer that Leno made: status, reason,
+//	            and the reason where the client's proxy is alone, if it differs
 //
 // and `ways: a b` restricts the ways. $ID stands for the field that tells the
 // application its caller.
@@ -170,16 +182,21 @@ func TestExchange(t *testing.T) {
 }
 
 func play(t *testing.T, w way, text string) {
-	p := &player{t: t, alone: w.alone, app: newTCPApp(t), ends: map[string]net.Conn{}, reads: map[net.Conn]*bufio.Reader{}}
+	p := &player{t: t, way: w, app: newTCPApp(t), ends: map[string]net.Conn{}, reads: map[net.Conn]*bufio.Reader{}}
+	defer func() {
+		for _, c := range p.ends { // so that the proxies have nothing to wait for when they stop
+			c.Close()
+		}
+	}()
 	for i, line := range strings.Split(text, "\n") {
-		if only, ok := strings.CutPrefix(line, "ways: "); ok && !strings.Contains(only, w.name) {
+		if only, ok := strings.CutPrefix(line, "ways: "); ok && !slices.Contains(strings.Fields(only), w.name) {
 			t.Skip("not for this way")
 		}
 		if line == "" || line[0] == '#' || strings.HasPrefix(line, "ways: ") {
 			continue
 		}
 		if p.pair == nil {
-			p.pair = proxytest.New(t, proxytest.Config{Apps: []netip.AddrPort{p.app.addr}, Tune: p.tune})
+			p.pair = w.pair(t, p.app.addr)
 		}
 		if p.ends["C"] == nil {
 			p.ends["C"] = w.dial(t, p.pair)
@@ -190,14 +207,22 @@ func play(t *testing.T, w way, text string) {
 	}
 }
 
-// tune takes the application's proxy off the way.
-func (p *player) tune(d *mesh.Destination) {
-	for i := range d.Sets {
-		if p.alone {
-			d.Sets[i].Endpoints = []mesh.Endpoint{{Addr: p.app.addr}}
+// pair takes a proxy off the way, or has it look at nothing.
+func (w way) pair(t testing.TB, app netip.AddrPort) *proxytest.Pair {
+	return proxytest.New(t, proxytest.Config{Apps: []netip.AddrPort{app}, Tune: func(d *mesh.Destination) {
+		if w.inside {
+			d.Protocol = mesh.Opaque
 		}
-	}
+		for i := range d.Sets {
+			if w.alone {
+				d.Sets[i].Endpoints = []mesh.Endpoint{{Addr: app}}
+			}
+		}
+	}})
 }
+
+// names says that requests name the destination, and nothing else does.
+func (w way) names() bool { return strings.HasSuffix(w.name, "forward") }
 
 func (p *player) end(name string) net.Conn {
 	if p.ends[name] == nil {
@@ -236,7 +261,7 @@ func (p *player) step(line string) error {
 		}
 		return err
 	case "<":
-		if text == "$ID" && p.alone {
+		if text == "$ID" && p.way.alone {
 			return nil // nobody tells it
 		}
 		text = strings.ReplaceAll(text, "$ID", "leno-client-id: spiffe://test.leno/ns/shop/sa/client")
@@ -271,7 +296,11 @@ func (p *player) act(c net.Conn, words []string) error {
 			return fmt.Errorf("no reset but %q, %w", b, err)
 		}
 	case "answer":
-		return readAnswer(p.reader(c), words[1], words[2])
+		reason := words[2]
+		if len(words) > 3 && p.way.alone {
+			reason = words[3]
+		}
+		return readAnswer(p.reader(c), words[1], reason)
 	default:
 		return fmt.Errorf("unknown action %q", words[0])
 	}
@@ -286,7 +315,7 @@ func (p *player) done(n string) error {
 		return err
 	}
 	metrics, direction := p.pair.Server.Metrics, `direction="inbound"`
-	if p.alone {
+	if p.way.alone {
 		metrics, direction = p.pair.ClientMetrics, `direction="outbound"`
 	}
 	for end := time.Now().Add(patience); time.Now().Before(end); runtime.Gosched() {
