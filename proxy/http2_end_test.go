@@ -24,23 +24,42 @@ type played struct {
 	pair   *proxytest.Pair
 	app    *tcpApp
 	client *frames
+	early  int // connections that were opened before the protocol was known
 }
 
-func play2(t *testing.T) *played {
+func play2(t *testing.T) *played { return ways[0].play2(t) }
+
+// play2 has the client come by one of the ways.
+func (w way) play2(t *testing.T) *played {
 	x := &played{app: newTCPApp(t)}
-	x.pair = proxytest.New(t, proxytest.Config{Apps: []netip.AddrPort{x.app.addr}})
-	x.client = newFrames(t, dial(t, x.pair.Upstream), false)
+	x.pair = w.pair(t, x.app.addr)
+	x.client = newFrames(t, w.dial(t, x.pair), false)
+	if w.inside {
+		x.early = 1
+	}
 	return x
 }
 
+// everyWay has a client of HTTP/2 come by each way.
+func everyWay(t *testing.T, test func(*testing.T, way)) {
+	t.Helper()
+	for _, w := range ways {
+		t.Run(w.name, func(t *testing.T) { test(t, w) })
+	}
+}
+
 // server is the application's end of its connection number n.
-func (x *played) server(t *testing.T, n int) *frames { return newFrames(t, x.app.conn(t, n), true) }
+func (x *played) server(t *testing.T, n int) *frames {
+	return newFrames(t, x.app.conn(t, x.early+n), true)
+}
 
 // TestResetCodes has RST_STREAM arrive at the other end with its code.
-func TestResetCodes(t *testing.T) {
+func TestResetCodes(t *testing.T) { everyWay(t, resetCodes) }
+
+func resetCodes(t *testing.T, w way) {
 	const calm, cancel = http2.ErrCodeEnhanceYourCalm, http2.ErrCodeCancel
 	t.Run("client before the answer", func(t *testing.T) {
-		x := play2(t)
+		x := w.play2(t)
 		x.client.post(1, false)
 		s := x.server(t, 0)
 		s.expect("head 1 false ")
@@ -48,7 +67,7 @@ func TestResetCodes(t *testing.T) {
 		s.expect("reset 1 ENHANCE_YOUR_CALM")
 	})
 	t.Run("client in the answer", func(t *testing.T) {
-		x := play2(t)
+		x := w.play2(t)
 		x.client.post(1, true)
 		s := x.server(t, 0)
 		s.expect("head 1 true ")
@@ -59,7 +78,7 @@ func TestResetCodes(t *testing.T) {
 	})
 	t.Run("application before the answer", func(t *testing.T) {
 		for _, end := range []bool{true, false} {
-			x := play2(t)
+			x := w.play2(t)
 			x.client.post(1, end)
 			s := x.server(t, 0)
 			_ = s.next()
@@ -68,7 +87,7 @@ func TestResetCodes(t *testing.T) {
 		}
 	})
 	t.Run("application in the answer", func(t *testing.T) {
-		x := play2(t)
+		x := w.play2(t)
 		x.client.post(1, false)
 		s := x.server(t, 0)
 		s.expect("head 1 false ")
@@ -82,7 +101,7 @@ func TestResetCodes(t *testing.T) {
 		x.client.expect("head 3 true 204")
 	})
 	t.Run("answer before the rest of the request", func(t *testing.T) {
-		x := play2(t)
+		x := w.play2(t)
 		x.client.post(1, false)
 		s := x.server(t, 0)
 		s.expect("head 1 false ")
@@ -92,7 +111,7 @@ func TestResetCodes(t *testing.T) {
 		s.expect(`data 1 true "rest"`)
 	})
 	t.Run("answer without the rest of the request", func(t *testing.T) {
-		x := play2(t)
+		x := w.play2(t)
 		x.client.post(1, false)
 		s := x.server(t, 0)
 		s.expect("head 1 false ")
@@ -105,9 +124,18 @@ func TestResetCodes(t *testing.T) {
 // TestExtendedConnect has clients told that an application takes extended
 // CONNECT as soon as that is known, and carries it.
 func TestExtendedConnect(t *testing.T) {
-	x := play2(t)
+	everyWay(t, func(t *testing.T, w way) {
+		if w.names() {
+			t.Skip("each request has another destination")
+		}
+		extendedConnect(t, w)
+	})
+}
+
+func extendedConnect(t *testing.T, w way) {
+	x := w.play2(t)
 	x.client.post(1, true)
-	s := newFrames(t, x.app.conn(t, 0), true, http2.Setting{ID: http2.SettingEnableConnectProtocol, Val: 1})
+	s := newFrames(t, x.app.conn(t, x.early), true, http2.Setting{ID: http2.SettingEnableConnectProtocol, Val: 1})
 	s.expect("head 1 true ")
 	if x.client.extended {
 		t.Error("announced before it was known")
@@ -117,7 +145,7 @@ func TestExtendedConnect(t *testing.T) {
 	for !x.client.extended { // a frame that follows the answer says it
 		must(t, x.client.readOne())
 	}
-	for n, c := range []*frames{x.client, newFrames(t, dial(t, x.pair.Upstream), false)} {
+	for n, c := range []*frames{x.client, newFrames(t, w.dial(t, x.pair), false)} {
 		id := uint32(3 - 2*n)
 		c.head(id, false, ":method", "CONNECT", ":protocol", "websocket", ":scheme", "http", ":authority", "app.shop", ":path", "/chat")
 		stream := uint32(3 + 2*n)
@@ -166,8 +194,14 @@ func TestHeadTooLarge(t *testing.T) {
 // TestNotTaken has the application send requests away that it surely did not
 // take: another connection, or another try, serves them.
 func TestNotTaken(t *testing.T) {
+	for _, w := range ways[:3] { // the others differ in how the destination is named
+		t.Run(w.name, func(t *testing.T) { notTaken(t, w) })
+	}
+}
+
+func notTaken(t *testing.T, w way) {
 	t.Run("refused", func(t *testing.T) {
-		x := play2(t)
+		x := w.play2(t)
 		x.client.post(1, true)
 		s := x.server(t, 0)
 		s.expect("head 1 true ")
@@ -177,7 +211,7 @@ func TestNotTaken(t *testing.T) {
 		x.client.expect("head 1 true 200")
 	})
 	t.Run("goaway", func(t *testing.T) {
-		x := play2(t)
+		x := w.play2(t)
 		x.client.post(1, true)
 		s := x.server(t, 0)
 		s.expect("head 1 true ")
@@ -191,8 +225,22 @@ func TestNotTaken(t *testing.T) {
 		s2.head(1, true, ":status", "201")
 		x.client.expect("head 3 true 201")
 	})
+	t.Run("goaway again and again", func(t *testing.T) {
+		x := w.play2(t)
+		x.client.post(1, true)
+		for n := range 5 {
+			s := x.server(t, n)
+			s.expect("head 1 true ")
+			if n < 4 {
+				must(t, s.WriteGoAway(0, http2.ErrCodeNo, nil))
+				continue
+			}
+			s.head(1, true, ":status", "200")
+		}
+		x.client.expect("head 1 true 200")
+	})
 	t.Run("goaway keeps what is under way", func(t *testing.T) {
-		x := play2(t)
+		x := w.play2(t)
 		x.client.post(1, true)
 		s := x.server(t, 0)
 		s.expect("head 1 true ")

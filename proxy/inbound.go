@@ -118,7 +118,7 @@ func (i *inbound) route(from *caller, value string) (*ownPort, flow.Where, *flow
 
 // serve hands one request to the application. One that the application surely
 // did not take, as on a connection that it closed while that was idle, is sent
-// once more, unless something of it is lost.
+// again, unless something of it is lost.
 func (w *worker) serve(ctx context.Context, from *caller, port *ownPort, start time.Time) {
 	w.request.ClientID = string(from.Identity)
 	w.relay.Await()
@@ -126,18 +126,32 @@ func (w *worker) serve(ctx context.Context, from *caller, port *ownPort, start t
 	h := from.counters(port).HTTP()
 	h.Request()
 	var out flow.Outcome
-	for try := range 2 {
+	for try := 0; ; try++ {
 		ex, err := port.app.Get(w.relay.Opening(ctx, &w.request), &w.request, try > 0)
 		if err != nil {
 			out = flow.Outcome{Err: flow.AsError(err, flow.AppRefused)}
 			break
 		}
 		out = w.relay.Run(&w.caller, ex, &w.request, 0)
-		if out.Err == nil || out.Answered || !out.Err.NotHanded || !out.Again {
+		if !onceMore(out, try) {
 			break
 		}
 	}
 	w.finish(h, out, start)
+}
+
+// maxSentAway bounds how often a request is sent to an application that ends its
+// connections of HTTP/2. It may do so after a few requests, and a client may have
+// many more under way: those meet one end after another.
+const maxSentAway = 16
+
+// onceMore says whether a request that the application surely did not take is
+// sent to it again.
+func onceMore(out flow.Outcome, try int) bool {
+	if out.Err == nil || out.Answered || !out.Err.NotHanded || !out.Again {
+		return false
+	}
+	return try == 0 || try < maxSentAway && errors.Is(out.Err, mux.ErrDraining)
 }
 
 // plain serves a connection of a client that is not in the mesh. The same

@@ -50,13 +50,13 @@ func (x *inboundHTTP) serve(ctx context.Context, from *caller, port *ownPort) fl
 		return x.fail(h, flow.Fail(flow.Denied, nil))
 	}
 	var out flow.Outcome
-	for try := range 2 {
+	for try := 0; ; try++ {
 		ex, err := port.app.Get(ctx, &x.request, try > 0)
 		if err != nil {
 			return x.fail(h, flow.AsError(err, flow.AppRefused))
 		}
 		out = x.relay.Run(x.caller, ex, &x.request, 0)
-		if out.Err == nil || out.Answered || !out.Err.NotHanded || !out.Again {
+		if !onceMore(out, try) {
 			break
 		}
 	}

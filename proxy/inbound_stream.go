@@ -10,6 +10,7 @@ import (
 	"github.com/leno-mesh/leno/mesh"
 	"github.com/leno-mesh/leno/proxy/accept"
 	"github.com/leno-mesh/leno/proxy/flow"
+	"github.com/leno-mesh/leno/proxy/http2"
 	"github.com/leno-mesh/leno/proxy/identify"
 	"github.com/leno-mesh/leno/proxy/mux"
 	"github.com/leno-mesh/leno/telemetry"
@@ -146,6 +147,9 @@ func (w *worker) refuse(from *caller, port *ownPort, where flow.Where, e *flow.E
 // one that came as an opaque stream, whose streams are its peer's.
 func (i *inbound) multiplexed(ctx context.Context, c *flow.Conn, cfg mux.Config, from *caller, port *ownPort) {
 	cfg.Share = from.share
+	if port.app.TakesConnect() {
+		cfg.Settings = []http2.Setting{takesConnect}
+	}
 	i.clients.serve(ctx, c, cfg, func(seat *flow.Seat, st *mux.Stream) {
 		w := i.workers.get(i)
 		defer i.workers.put(w)

@@ -11,6 +11,7 @@ import (
 	"github.com/leno-mesh/leno/mesh"
 	"github.com/leno-mesh/leno/proxy/balance"
 	"github.com/leno-mesh/leno/proxy/flow"
+	"github.com/leno-mesh/leno/proxy/mux"
 	"github.com/leno-mesh/leno/telemetry"
 )
 
@@ -184,6 +185,14 @@ func (x *outboundCall) pick(set *balance.Set[*instance], last *flow.Error) *bala
 		ep = set.Pick(x.clock(), random(), nil)
 	}
 	return ep
+}
+
+// mostTries is how often a request is offered that failed so.
+func mostTries(last *flow.Error) int {
+	if last != nil && errors.Is(last, mux.ErrDraining) {
+		return maxSentAway
+	}
+	return maxTries
 }
 
 // oneMoreGo says whether a request that was not handed over may go to the

@@ -255,6 +255,7 @@ func (s *shared) run(ctx context.Context, raw net.Conn, dialed bool) {
 	case <-c.Ready():
 		v, _ := c.PeerSetting(http2.SettingEnableConnectProtocol)
 		c.extended = v == 1
+		s.http.extended.Store(c.extended)
 		s.add(c, dialed)
 	case <-late.C:
 		c.Close(errNotHTTP2)

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/leno-mesh/leno/proxy/flow"
@@ -65,6 +66,8 @@ type HTTPConfig struct {
 type HTTP struct {
 	HTTPConfig
 	shared shared
+	// extended is what the last of the shared connections was told.
+	extended atomic.Bool
 
 	mu     sync.Mutex
 	idle   []*httpConn // guarded by mu; the last one was used last
@@ -84,6 +87,10 @@ func NewHTTP(cfg HTTPConfig) *HTTP {
 	p.shared.http = p
 	return p
 }
+
+// TakesConnect says that the other end is known to take extended CONNECT (RFC
+// 8441).
+func (p *HTTP) TakesConnect() bool { return p.extended.Load() }
 
 // Get gives an exchange on an idle connection, or on a new one, of the version
 // that the client spoke. With fresh set one of HTTP/1 is always new. Failures are of type
