@@ -8,6 +8,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"golang.org/x/net/http2"
+
 	"github.com/leno-mesh/leno/mesh"
 	"github.com/leno-mesh/leno/proxy/flow"
 	"github.com/leno-mesh/leno/proxy/http1"
@@ -119,6 +121,10 @@ func TestWatch(t *testing.T) {
 		{"typed slowly", []piece{{0, "GE"}, {time.Second, "T /"}}, nil, mesh.HTTP1, ByClient, time.Second},
 		{"own method", []piece{{0, "FOO"}, {time.Millisecond, " / HTTP/1.1"}}, nil, mesh.HTTP1, ByClient, time.Millisecond},
 		{"nothing for long", []piece{{time.Hour, "GET /"}}, nil, mesh.HTTP1, ByClient, time.Hour},
+		{"nothing for long, and the server speaks", nil, []piece{{time.Hour, "220 hello"}}, mesh.Opaque, ByServer, time.Hour},
+		{"the server gives up", []piece{{time.Hour, "GET /"}}, []piece{{time.Minute, "HTTP/1.1 408 Request Timeout\r\n\r\n"}}, mesh.HTTP1, ByClient, time.Hour},
+		{"the server speaks HTTP/2", []piece{{time.Hour, http2.ClientPreface}}, []piece{{0, "\x00\x00\x06\x04\x00\x00\x00\x00\x00\x00\x04\x00\x01\x00\x00"}}, mesh.HTTP2, ByClient, time.Hour},
+		{"the server seems to", nil, []piece{{0, "\x00\x00\x06\x04\x00"}, {time.Minute, "\xff"}}, mesh.Opaque, ByServer, time.Minute},
 		{"half a line", []piece{{0, "GET "}}, nil, mesh.Detect, "", HeadTimeout},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
