@@ -24,7 +24,7 @@ const bytesPort = 7000
 func TestConnectionsEndAsTheyDoWithoutTheMesh(t *testing.T) {
 	body := append([]byte{0}, noise(largeSize-1)...) // a 0 begins nothing that Leno knows
 	want := sha256.Sum256(body)
-	ways(t, "bytes", bytesPort, func(t *testing.T, s *street) {
+	allWays(t, "bytes", bytesPort, func(t *testing.T, s *street) {
 		t.Run("half-close", func(t *testing.T) {
 			got := serve(t, s.to, func(c *net.TCPConn) error {
 				h := sha256.New()

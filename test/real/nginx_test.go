@@ -117,7 +117,7 @@ func TestCurlGetsTheSameAnswersAsWithoutTheMesh(t *testing.T) {
 		}
 		s.secured(t)
 	}
-	ways(t, "web", webPort, func(t *testing.T, s *street) { check(t, s, "http://"+s.address.String()) })
+	allWays(t, "web", webPort, func(t *testing.T, s *street) { check(t, s, "http://"+s.address.String()) })
 	t.Run("forward proxy", func(t *testing.T) {
 		s := overUpstream(t, "web", webPort)
 		check(t, s, "http://web.shop:8080", "--proxy", s.forwardProxy, "--noproxy", "")
@@ -130,7 +130,7 @@ func TestCurlGetsTheSameAnswersAsWithoutTheMesh(t *testing.T) {
 
 func TestLargeBodiesArriveTheSame(t *testing.T) {
 	curl := harness.Need(t, "curl", "curl")
-	ways(t, "web", webPort, func(t *testing.T, s *street) {
+	allWays(t, "web", webPort, func(t *testing.T, s *street) {
 		dir := startNginx(t, s.to)
 		large := filepath.Join(dir, "www", "large")
 		want := sum(t, large)
@@ -158,7 +158,7 @@ func TestLargeBodiesArriveTheSame(t *testing.T) {
 // answers, however long that took.
 func TestSlowReaderStallsNobody(t *testing.T) {
 	curl := harness.Need(t, "curl", "curl")
-	ways(t, "web", webPort, func(t *testing.T, s *street) {
+	allWays(t, "web", webPort, func(t *testing.T, s *street) {
 		dir := startNginx(t, s.to)
 		base := "http://" + s.address.String()
 		down := filepath.Join(dir, "slow")
