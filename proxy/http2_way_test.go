@@ -216,32 +216,42 @@ func TestHTTP2StreamLimit(t *testing.T) {
 	}
 }
 
-// TestHTTP2SlowReader has a client leave one answer unread: others on the same
-// connection flow, and what is buffered for it stays within its windows.
+// TestHTTP2SlowReader has a client leave one answer unread, and an application one
+// body: others on the same connection flow, and what is buffered for whoever does
+// not read stays within the windows.
 func TestHTTP2SlowReader(t *testing.T) {
+	for _, w := range ways[:3] { // the others differ in how the destination is named
+		t.Run(w.name+"/client", func(t *testing.T) { slowReader(t, w, http.MethodGet) })
+		t.Run(w.name+"/application", func(t *testing.T) { slowReader(t, w, http.MethodPost) })
+	}
+}
+
+func slowReader(t *testing.T, w way, method string) {
 	var sent atomic.Int64
 	app := h2App(t, nil, func(w http.ResponseWriter, r *http.Request) {
-		if r.URL.Path == "/small" {
+		switch {
+		case r.URL.Path == "/small":
+			_, _ = io.Copy(io.Discard, r.Body)
 			fmt.Fprint(w, "small")
-			return
-		}
-		for p := make([]byte, 16<<10); ; {
-			n, err := w.Write(p)
-			if sent.Add(int64(n)); err != nil {
-				return
-			}
+		case r.Method == http.MethodPost: // nothing of it is read
+			w.WriteHeader(http.StatusOK)
+			_ = http.NewResponseController(w).Flush()
+			<-r.Context().Done()
+		default:
+			_, _ = io.Copy(w, io.TeeReader(endless{}, counter{&sent}))
 		}
 	})
 	budget := mux.NewBudget(64 << 20)
-	p := proxytest.New(t, proxytest.Config{
-		Apps:  []netip.AddrPort{app.addr},
-		Limit: func(c *proxy.Config) { c.Link.Budget = budget },
-	})
+	p := w.limited(t, app.addr, func(c *proxy.Config) { c.Link.Budget = budget })
 	client := h2Client(t, p.Upstream)
 	client.Timeout = 0
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
-	req, _ := http.NewRequestWithContext(ctx, http.MethodGet, "http://app.shop/endless", nil)
+	var body io.Reader
+	if method == http.MethodPost {
+		body = io.TeeReader(endless{}, counter{&sent})
+	}
+	req, _ := http.NewRequestWithContext(ctx, method, "http://app.shop/endless", body)
 	resp, err := client.Do(req)
 	if err != nil {
 		t.Fatal(err)
@@ -260,6 +270,14 @@ func TestHTTP2SlowReader(t *testing.T) {
 	if n := budget.Peak(); n > 8<<20 {
 		t.Errorf("%d bytes were buffered", n)
 	}
+}
+
+// counter counts what is written.
+type counter struct{ *atomic.Int64 }
+
+func (c counter) Write(p []byte) (int, error) {
+	c.Add(int64(len(p)))
+	return len(p), nil
 }
 
 // TestHTTP2ShutConnection has an application leave a body unread that takes all

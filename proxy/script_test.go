@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"github.com/leno-mesh/leno/mesh"
+	"github.com/leno-mesh/leno/proxy"
 	"github.com/leno-mesh/leno/proxy/proxytest"
 )
 
@@ -208,8 +209,10 @@ func play(t *testing.T, w way, text string) {
 }
 
 // pair takes a proxy off the way, or has it look at nothing.
-func (w way) pair(t testing.TB, app netip.AddrPort) *proxytest.Pair {
-	return proxytest.New(t, proxytest.Config{Apps: []netip.AddrPort{app}, Tune: func(d *mesh.Destination) {
+func (w way) pair(t testing.TB, app netip.AddrPort) *proxytest.Pair { return w.limited(t, app, nil) }
+
+func (w way) limited(t testing.TB, app netip.AddrPort, limit func(*proxy.Config)) *proxytest.Pair {
+	return proxytest.New(t, proxytest.Config{Apps: []netip.AddrPort{app}, Limit: limit, Tune: func(d *mesh.Destination) {
 		if w.inside {
 			d.Protocol = mesh.Opaque
 		}
