@@ -26,11 +26,16 @@ type judge struct {
 
 // judges stand in the order of what they teach when they fail.
 func judges() []judge {
+	ends, ages := newCalls(), agingCalls()
 	return []judge{
 		{"curl", 8081, serveTruth, false, judgeCurl},
 		{"h2spec", 8082, serveNghttpd, false, judgeH2spec},
 		{"nghttp", 8083, serveNghttpd, false, judgeNghttp},
 		{"grpc-interop", 8084, serveInterop, false, judgeInterop},
+		{"grpc", 8091, ends.serve, true, ends.judge},
+		{"grpc-goaway", 8092, ages.serve, false, ages.judgeAge},
+		{"nginx", 8093, serveNginx, false, judgeNginx},
+		{"websocket-2", 8094, serveExtended, false, judgeExtended},
 		{"ghz", 8085, serveInterop, false, judgeGhz},
 		{"websocket", 8086, serveEcho, false, judgeWebSocket},
 		{"load", 8087, serveTruth, false, judgeLoad},
@@ -71,7 +76,7 @@ func (c *court) exec(t *testing.T, args ...string) (string, error) {
 
 func TestJudges(t *testing.T) {
 	all := judges()
-	services := fortioServices()
+	services := append(fortioServices(), harness.Service{Name: "nginx-1", Port: nginxHTTP1})
 	for _, j := range all {
 		services = append(services, harness.Service{Name: j.name, Port: j.port})
 	}
