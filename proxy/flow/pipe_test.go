@@ -15,10 +15,12 @@ func TestQuietConnectionLives(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		near, client := net.Pipe()
 		far, server := net.Pipe()
-		seats := &Seats{Idle: time.Hour}
+		began := time.Now()
+		seats := &Seats{Idle: time.Hour, silence: func(net.Conn) time.Duration { return time.Since(began) }}
 		c := NewConn(near, &Buffers{})
 		to := ConnDuplex{NewConn(far, &Buffers{})}
 		c.Seat, _ = seats.Take(c.Conn)
+		c.Seat.Reads() // as one does whose client was silent at first
 		c.Seat.Opaque(to)
 		done := make(chan error, 1)
 		go func() { done <- Pipe(ConnDuplex{c}, to, &Buffers{}, &Counts{}) }()
