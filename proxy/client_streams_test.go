@@ -3,9 +3,14 @@ package proxy_test
 import (
 	"fmt"
 	"io"
+	"net"
 	"net/http"
+	"runtime"
 	"strconv"
 	"testing"
+	"time"
+
+	"golang.org/x/net/http2"
 
 	"github.com/leno-mesh/leno/proxy"
 	"github.com/leno-mesh/leno/proxy/mux"
@@ -57,6 +62,35 @@ func TestFieldsOnLinks(t *testing.T) {
 			if got := f.next(); len(got) >= len(end) && got[:len(end)] == end {
 				break
 			}
+		}
+	}
+}
+
+// TestResetWhileNobodyTakesIt has a client take back requests for which the
+// server's proxy waits: the application never says that it speaks HTTP/2. They are
+// of no weight there from then on, long before that wait is over.
+func TestResetWhileNobodyTakesIt(t *testing.T) {
+	app, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer app.Close()
+	p := limited(t, app.Addr().(*net.TCPAddr).AddrPort(), func(c *proxy.Config) { c.PeerStreams = 2 })
+	f := newFrames(t, dial(t, p.Upstream), false)
+	defer f.conn.Close()
+	for round := range 3 {
+		first := uint32(4*round + 1)
+		f.post(first, true)
+		f.post(first+2, true)
+		reached(t, p.Server.Metrics, "request_total", 2*(round+1))
+		must(t, f.WriteRSTStream(first, http2.ErrCodeCancel))
+		must(t, f.WriteRSTStream(first+2, http2.ErrCodeCancel))
+		reached(t, p.Server.Metrics, "leno_failures_total", 2*(round+1), `reason="client-gone"`)
+		for end := time.Now().Add(patience); p.Server.Proxy.Spent().Streams > 0 && time.Now().Before(end); {
+			runtime.Gosched() // it was counted a moment before it ends
+		}
+		if n := p.Server.Proxy.Spent().Streams; n != 0 {
+			t.Fatalf("%d streams are served still", n)
 		}
 	}
 }

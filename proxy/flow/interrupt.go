@@ -14,7 +14,9 @@ type stop struct {
 	code http2.ErrCode
 }
 
-func (x *Relay) begin(ex Exchange, timeout time.Duration) {
+// begin has the exchange be what is interrupted. It says for what it was
+// already.
+func (x *Relay) begin(ex Exchange, timeout time.Duration) Reason {
 	x.mu.Lock()
 	x.current, x.why, x.due = ex, ReasonNone, time.Time{}
 	if timeout > 0 {
@@ -26,6 +28,7 @@ func (x *Relay) begin(ex Exchange, timeout time.Duration) {
 	if x.ended {
 		x.interrupt(Draining, 0)
 	}
+	why := x.why
 	x.mu.Unlock()
 	switch {
 	case timeout <= 0:
@@ -34,6 +37,7 @@ func (x *Relay) begin(ex Exchange, timeout time.Duration) {
 	default:
 		x.timer.Reset(timeout)
 	}
+	return why
 }
 
 // expire ends a request whose time is over. The timer may have fired for the

@@ -71,7 +71,12 @@ type Outcome struct {
 // Run sends the request, relays the answer and the two bodies. The exchange
 // is given back before it returns. A timeout of zero means none.
 func (x *Relay) Run(c Caller, ex Exchange, r *Request, timeout time.Duration) Outcome {
-	x.begin(ex, timeout)
+	if why := x.begin(ex, timeout); why != ReasonNone {
+		x.finish(timeout) // nobody wants it any more: nothing is sent
+		ex.Done(false)
+		x.kept.forget()
+		return Outcome{Err: NotHanded(why, nil)}
+	}
 	out := x.run(c, ex, r)
 	if why := x.finish(timeout); why != ReasonNone {
 		out.Clean = false

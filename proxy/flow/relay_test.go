@@ -15,11 +15,13 @@ import (
 type answering struct {
 	Exchange
 	status   int // 200 when it is 0
+	sent     bool
 	canceled Reason
 	clean    bool
+	done     bool
 }
 
-func (*answering) Send(*Request, []byte, bool) error { return nil }
+func (e *answering) Send(*Request, []byte, bool) error { e.sent = true; return nil }
 func (e *answering) Receive(r *Response) error {
 	*r = Response{Status: cmp.Or(e.status, 200), Length: 2}
 	return nil
@@ -28,7 +30,7 @@ func (*answering) Waits() bool                        { return false }
 func (*answering) Next() ([]byte, error)              { return []byte("no"), io.EOF }
 func (*answering) Trailers() []Field                  { return nil }
 func (e *answering) Cancel(r Reason, _ http2.ErrCode) { e.canceled = r }
-func (e *answering) Done(clean bool)                  { e.clean = clean }
+func (e *answering) Done(clean bool)                  { e.clean, e.done = clean, true }
 
 // leaving is a caller that goes away the moment it has the last byte.
 type leaving struct {
@@ -48,22 +50,25 @@ func (c *leaving) goAt(when string) {
 	}
 }
 
-// TestInterruptBeforeRun gives up an answer whose caller was gone before the
-// exchange was there, and no later one.
+// TestInterruptBeforeRun sends nothing for a caller that was gone before the
+// exchange was there, and what later ones say.
 func TestInterruptBeforeRun(t *testing.T) {
 	x := &Relay{}
 	x.Await()
 	x.Interrupt(ClientGone, 0)
 	ex := &answering{}
-	x.Run(&leaving{relay: x}, ex, &Request{}, 0)
-	if ex.canceled != ClientGone {
-		t.Errorf("canceled for %q", ex.canceled)
+	out := x.Run(&leaving{relay: x}, ex, &Request{}, 0)
+	if ex.canceled != ClientGone || ex.sent || !ex.done {
+		t.Errorf("canceled for %q, sent %v, given back %v", ex.canceled, ex.sent, ex.done)
+	}
+	if out.Err == nil || out.Err.Reason != ClientGone || !out.Err.NotHanded || out.Again || out.Answered {
+		t.Errorf("%+v", out)
 	}
 	x.Await()
 	ex = &answering{}
 	x.Run(&leaving{relay: x}, ex, &Request{}, 0)
-	if ex.canceled != ReasonNone {
-		t.Errorf("the next one is canceled for %q", ex.canceled)
+	if ex.canceled != ReasonNone || !ex.sent {
+		t.Errorf("the next one is canceled for %q, sent %v", ex.canceled, ex.sent)
 	}
 	x.Interrupt(ClientGone, 0) // the answer was whole: it comes too late
 	ex = &answering{}

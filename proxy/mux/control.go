@@ -154,6 +154,7 @@ func (r *reader) onReset(ev *http2.Event) error {
 		Code: ev.Code, Reason: "reset by peer", Remote: true,
 		NotHanded: l.client && ev.Code == http2.ErrCodeRefusedStream,
 	}, false)
+	r.unstart(s, ev.Stream)
 	return nil
 }
 

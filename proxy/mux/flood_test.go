@@ -160,16 +160,17 @@ func TestConnectionErrors(t *testing.T) {
 func TestStreamErrors(t *testing.T) {
 	for _, tt := range []struct {
 		name string
-		send []byte
+		head []byte
+		send []byte // when it is being served
 		want http2.ErrCode
 	}{
-		{"more than the window", http2.AppendData(http2.AppendData(head(1, false), 1, make([]byte, 10<<10), false),
+		{"more than the window", head(1, false), http2.AppendData(http2.AppendData(nil, 1, make([]byte, 10<<10), false),
 			1, make([]byte, 10<<10), false), http2.ErrCodeFlowControl},
-		{"data after the end", http2.AppendData(head(1, true), 1, []byte("x"), false), http2.ErrCodeStreamClosed},
-		{"second head", append(head(1, false), head(1, false)...), http2.ErrCodeProtocol},
-		{"head after the end", append(head(1, true), head(1, true)...), http2.ErrCodeStreamClosed},
-		{"window overflow", http2.AppendWindowUpdate(head(1, false), 1, http2.MaxWindow), http2.ErrCodeFlowControl},
-		{"zero window", http2.AppendWindowUpdate(head(1, false), 1, 0), http2.ErrCodeProtocol},
+		{"data after the end", head(1, true), http2.AppendData(nil, 1, []byte("x"), false), http2.ErrCodeStreamClosed},
+		{"second head", head(1, false), head(1, false), http2.ErrCodeProtocol},
+		{"head after the end", head(1, true), head(1, true), http2.ErrCodeStreamClosed},
+		{"window overflow", head(1, false), http2.AppendWindowUpdate(nil, 1, http2.MaxWindow), http2.ErrCodeFlowControl},
+		{"zero window", head(1, false), http2.AppendWindowUpdate(nil, 1, 0), http2.ErrCodeProtocol},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -184,6 +185,8 @@ func TestStreamErrors(t *testing.T) {
 					}
 					_ = s.WriteHead(responseHead, true)
 				})
+				p.send(tt.head)
+				synctest.Wait()
 				p.send(tt.send)
 				if got := <-p.resets; got != tt.want {
 					t.Errorf("RST_STREAM(%v), want %v", got, tt.want)

@@ -220,8 +220,11 @@ func (r *reader) flush() {
 	}
 	r.wakes = r.wakes[:0]
 	for i, st := range r.starts {
-		r.l.startWorker(st)
 		r.starts[i] = start{}
+		if st.s != nil {
+			st.s.startsAt = 0
+			r.l.startWorker(st)
+		}
 	}
 	r.starts = r.starts[:0]
 }

@@ -28,6 +28,7 @@ func (r *reader) onHeaders(ev *http2.Event) error {
 	l.mu.Unlock()
 	if late {
 		l.refuse(ev.Stream, http2.ErrCodeStreamClosed, "head after the end")
+		r.unstart(s, ev.Stream)
 		return nil
 	}
 	r.conclude(s, ev.Stream, s.putHead(l, ev))
@@ -67,6 +68,7 @@ func (r *reader) acceptLocked(ev *http2.Event) error {
 	w := l.claimWorker()
 	l.mu.Unlock()
 	r.starts = append(r.starts, start{s, w})
+	s.startsAt = len(r.starts)
 	r.conclude(s, ev.Stream, s.putHead(l, ev))
 	return nil
 }
@@ -186,6 +188,7 @@ func (r *reader) find(ev *http2.Event) (*Stream, error) {
 	l.mu.Unlock()
 	if late {
 		l.refuse(ev.Stream, http2.ErrCodeStreamClosed, "data after the end")
+		r.unstart(s, ev.Stream)
 		return nil, nil
 	}
 	return s, nil

@@ -1,6 +1,7 @@
 package mux
 
 import (
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -54,6 +55,62 @@ func TestShares(t *testing.T) {
 				}
 				if n := budget.Served(); n != 0 {
 					t.Errorf("%d streams count as served at the end", n)
+				}
+			})
+		})
+	}
+}
+
+// What ends in the bytes that it came in is not served, and takes nobody's place:
+// neither of its peer's streams, nor of all.
+func TestEndedBeforeItBegan(t *testing.T) {
+	reset := func(id uint32) []byte { return http2.AppendReset(head(id, true), id, http2.ErrCodeCancel) }
+	for _, tt := range []struct {
+		name  string
+		spoil func(id uint32) []byte
+	}{
+		{"rapid reset", reset},
+		{"data after the end", func(id uint32) []byte { return http2.AppendData(head(id, true), id, []byte("x"), false) }},
+		{"head after the end", func(id uint32) []byte { return append(head(id, true), head(id, true)...) }},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var served atomic.Int32
+				hold := make(chan struct{})
+				share := &Share{Max: 2}
+				p := newRawPeer(t, Config{Share: share}, func(*Stream) { served.Add(1); <-hold })
+				var b []byte
+				for i := range 3 {
+					b = append(b, tt.spoil(uint32(2*i+1))...)
+				}
+				b = append(b, head(81, true)...)
+				if len(b) > idleBuffer {
+					t.Fatalf("%d bytes are not read at once", len(b))
+				}
+				p.send(b)
+				synctest.Wait()
+				for len(p.resets) > 0 {
+					if got := <-p.resets; got == http2.ErrCodeRefusedStream {
+						t.Fatal("one was refused for those that had ended")
+					}
+				}
+				if n := served.Load(); n != 1 {
+					t.Errorf("%d streams are served, want the last one alone", n)
+				}
+				if n := share.served.Load(); n != 1 {
+					t.Errorf("%d count", n)
+				}
+				close(hold)
+				p.send(reset(83)) // its worker is an idle one, and stays one
+				p.send(head(85, true))
+				synctest.Wait()
+				if n := served.Load(); n != 2 {
+					t.Errorf("%d streams were served", n)
+				}
+				_ = p.conn.Close()
+				<-p.ended
+				if n := share.served.Load(); n != 0 {
+					t.Errorf("%d count at the end", n)
 				}
 			})
 		})

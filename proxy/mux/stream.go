@@ -57,6 +57,10 @@ type Stream struct {
 	stuckAt            time.Duration // since when it has sent little and had more to send; 0: it has not
 	stuckSent          int64         // what it had sent then
 
+	// startsAt is the place among reader.starts, from 1; 0: none. Only the reader
+	// of the accepting side uses it.
+	startsAt int
+
 	readWake, writeWake chan struct{}
 }
 

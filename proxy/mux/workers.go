@@ -45,6 +45,33 @@ func (l *Conn) startWorker(st start) {
 	}()
 }
 
+// unstart lets go of a stream that has ended before its worker was started: nobody
+// serves it, and others have its place at once. Of what opens streams and takes
+// them back in one breath nothing is left but what the flood counts say.
+func (r *reader) unstart(s *Stream, id uint32) {
+	n := s.startsAt - 1
+	if n < 0 {
+		return
+	}
+	w := r.starts[n].w
+	r.starts[n], s.startsAt = start{}, 0
+	l := r.l
+	l.release(s, id)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.unclaim(w)
+}
+
+// unclaim undoes claimWorker. Conn.mu is held.
+func (l *Conn) unclaim(w *worker) {
+	l.running--
+	l.mem.serve(-1)
+	l.cfg.Share.add(-1)
+	if w != nil {
+		l.workers = append(l.workers, w)
+	}
+}
+
 func (l *Conn) serveOne(s *Stream) {
 	gen, id := s.gen, s.id
 	l.serve(s)
@@ -60,13 +87,11 @@ func (l *Conn) serveOne(s *Stream) {
 func (l *Conn) rest(w *worker) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.running--
-	l.mem.serve(-1)
-	l.cfg.Share.add(-1)
 	if l.closing {
+		l.unclaim(nil)
 		return false
 	}
-	l.workers = append(l.workers, w)
+	l.unclaim(w)
 	return true
 }
 

@@ -111,15 +111,17 @@ func framesOfClients(a *army, name string, to netip.AddrPort) {
 		"pings":          framed("", false, nil, pingFlood),
 		"pings, deaf":    framed("", true, nil, pingFlood),
 		"empty data":     framed("", false, nil, emptyData),
+		"rapid reset":    framed("", false, nil, rapidReset),
 	} {
 		a.sendAway("HTTP/2 "+kind+", "+name, 1, dial, do)
 	}
 	for kind, do := range map[string]attack{
-		"huge head":    framed("", false, nil, hugeHead),
-		"small fields": framed("", false, nil, smallFields),
-		"half a block": framed("", false, nil, halfBlock),
-		"shut window":  framed("", false, shut(), shutWindow(4)),
-		"slow streams": framed("", false, nil, slowStreams(4)),
+		"huge head":      framed("", false, nil, hugeHead),
+		"small fields":   framed("", false, nil, smallFields),
+		"made you reset": framed("", false, nil, madeYouReset),
+		"half a block":   framed("", false, nil, halfBlock),
+		"shut window":    framed("", false, shut(), shutWindow(4)),
+		"slow streams":   framed("", false, nil, slowStreams(4)),
 	} {
 		a.send("HTTP/2 "+kind+", "+name, 1, dial, do)
 	}
