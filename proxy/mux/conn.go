@@ -69,6 +69,7 @@ type Conn struct {
 	runningPeak int       // since the last tick
 	workers     []*worker // idle
 	working     sync.WaitGroup
+	confirms    confirms
 	block       int           // the header block of the peer that is under way, 0: none is
 	blockSince  time.Duration // when it was first seen
 	timer       *time.Timer
@@ -132,6 +133,7 @@ func newLink(c net.Conn, cfg Config) *Conn {
 		l.below, _ = t.NetConn().(gatherer)
 	}
 	l.room = sync.NewCond(&l.mu)
+	l.confirms.changed.L = &l.mu
 	l.timer = time.AfterFunc(time.Hour, l.tick)
 	l.timer.Stop()
 	l.rx.init(l)
@@ -174,6 +176,7 @@ func (l *Conn) Run(ctx context.Context) error {
 	}
 	_ = l.conn.Close()
 	l.timer.Stop()
+	l.confirms.stop(&l.mu)
 	l.endWorkers()
 	l.working.Wait()
 	l.mu.Lock()
@@ -218,6 +221,7 @@ func (l *Conn) end(err error) {
 	}
 	open := l.takeAll(err)
 	l.room.Broadcast()
+	l.confirms.changed.Broadcast()
 	l.unlockKick()
 	_ = l.conn.SetWriteDeadline(time.Now().Add(lingerTime))
 	for _, o := range open {

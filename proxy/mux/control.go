@@ -303,8 +303,9 @@ func (l *Conn) noteOther(s http2.Setting) {
 
 // What our PINGs carry: which of them an answer belongs to.
 const (
-	pingLife  = 1
-	pingDrain = 2
+	pingLife    = 1
+	pingDrain   = 2
+	pingConfirm = 3
 )
 
 func (l *Conn) appendPing(kind uint64) {
@@ -331,8 +332,11 @@ func (r *reader) onPing(ev *http2.Event) error {
 		o.b = http2.AppendPing(o.b, true, ev.Ping)
 		return l.answer(frameHeaderLen + len(ev.Ping))
 	}
-	if binary.BigEndian.Uint64(ev.Ping[:]) == pingDrain {
+	switch binary.BigEndian.Uint64(ev.Ping[:]) {
+	case pingDrain:
 		l.drainNoticed()
+	case pingConfirm:
+		l.confirmed()
 	}
 	return nil
 }

@@ -43,7 +43,7 @@ func (l *Conn) Silent() bool { return l.unresponsive.Load() }
 // tick looks after the link while it has streams.
 func (l *Conn) tick() {
 	l.mu.Lock()
-	quiet := l.streams.len() == 0 && l.pinged.Load() == 0
+	quiet := l.streams.len() == 0 && l.pinged.Load() == 0 && !l.confirms.out()
 	if l.closing || quiet && l.block == 0 {
 		l.ticking = false
 		l.trimWorkers(0)
@@ -155,6 +155,7 @@ func (l *Conn) empty() {
 	o := l.buffer()
 	o.b = http2.AppendGoAway(o.b, l.lastID, http2.ErrCodeNo, "")
 	l.room.Broadcast()
+	l.confirms.changed.Broadcast()
 }
 
 func (r *reader) onGoAway(ev *http2.Event) error {

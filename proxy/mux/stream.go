@@ -56,6 +56,7 @@ type Stream struct {
 	sent               int64         // DATA bytes
 	stuckAt            time.Duration // since when it has sent little and had more to send; 0: it has not
 	stuckSent          int64         // what it had sent then
+	resetNo            uint64        // which of our resets was its own; 0: none
 
 	// startsAt is the place among reader.starts, from 1; 0: none. Only the reader
 	// of the accepting side uses it.
@@ -91,7 +92,7 @@ func (s *Stream) begin(l *Conn, id uint32) {
 	s.link, s.id = l, id
 	s.window, s.credit = l.cfg.StreamWindow, l.cfg.StreamWindow
 	s.mu.Unlock()
-	s.sendDone, s.recvDone, s.sendErr, s.stuckAt, s.sent = false, false, nil, 0, 0
+	s.sendDone, s.recvDone, s.sendErr, s.stuckAt, s.sent, s.resetNo = false, false, nil, 0, 0, 0
 }
 
 // ID is the number of the stream on its link.
@@ -164,6 +165,7 @@ func (l *Conn) reset(id uint32, e *StreamError, tell bool) bool {
 	var unread error
 	if tell {
 		unread = l.appendReset(id, e.Code)
+		l.noteReset(s)
 	}
 	whole := s.recvDone && e.Remote
 	l.drop(s, e)

@@ -252,12 +252,18 @@ func (s *streamExchange) Unwatch() { s.stream.OnAbort(nil) }
 
 // Done is part of flow.Exchange.
 func (s *streamExchange) Done(bool) {
-	if s.stream != nil {
-		s.stream.Release()
-	}
 	s.mu.Lock()
+	st, gone := s.stream, s.canceled == flow.ClientGone
 	s.stream, s.ref, s.canceled, s.link = nil, mux.Ref{}, flow.ReasonNone, nil
 	s.mu.Unlock()
+	if st != nil && gone && s.plain == nil {
+		// The peer serves it until it has heard of it. So long it is the client's:
+		// who takes requests back has no more on the link than who does not.
+		st.AwaitReset()
+	}
+	if st != nil {
+		st.Release()
+	}
 	if c := s.plain; c != nil {
 		s.plain = nil
 		c.pool.give(c)
