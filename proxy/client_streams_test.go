@@ -94,3 +94,25 @@ func TestResetWhileNobodyTakesIt(t *testing.T) {
 		}
 	}
 }
+
+// TestManyGreedyClients has one client after another take all the streams that it
+// gets: the next one is served all the same.
+func TestManyGreedyClients(t *testing.T) {
+	app := h2App(t, nil, func(_ http.ResponseWriter, r *http.Request) { _, _ = io.Copy(io.Discard, r.Body) })
+	p := limited(t, app.addr, func(c *proxy.Config) {
+		c.Link.Budget = mux.NewBudget(1 << 30)
+		c.Link.Budget.MaxServed, c.ClientStreams = 200, 80
+	})
+	for i, want := range []int{40, 14, 4, 2} { // of the 60 of its side: half of all, then two for each free one
+		f := newFrames(t, dial(t, p.Upstream), false)
+		defer f.conn.Close()
+		for n := range 50 {
+			f.post(uint32(2*n+1), false)
+		}
+		for n := want; n < 50; n++ {
+			if got, refused := f.next(), fmt.Sprintf("reset %d REFUSED_STREAM", 2*n+1); got != refused {
+				t.Fatalf("connection %d: got %q, want %q", i+1, got, refused)
+			}
+		}
+	}
+}

@@ -46,6 +46,12 @@ func forApplications(c mux.Config) mux.Config {
 // client may: a link carries those of many.
 const ResetShare = 4
 
+// sharePerFree is how many streams one who has them on connections without a
+// certificate may have for each that is free on its side. One that is alone has its
+// half of `client-streams`; two have two fifths of the side each, and more of them
+// still leave some for whoever has few.
+const sharePerFree = 2
+
 // forClients is how connections of clients behave that speak HTTP/2, on the side
 // of the workload and on that of its clients. Anybody may open such a
 // connection, so together they may have half of what links may: streams of the

@@ -45,7 +45,7 @@ func (p *outboundStreams) put(x *outboundStream) {
 func (o *outbound) multiplexed(ctx context.Context, c *flow.Conn, fixed *destination) {
 	cfg := o.outClients
 	// They are all this workload's, so what counts is the connection.
-	cfg.Share = &mux.Share{Max: cmp.Or(cfg.MaxStreams, math.MaxInt)}
+	cfg.Share = &mux.Share{Max: cmp.Or(cfg.MaxStreams, math.MaxInt), PerFree: sharePerFree}
 	if fixed != nil && fixed.connect.Load() {
 		cfg.Settings = []http2.Setting{takesConnect}
 	}

@@ -227,7 +227,7 @@ func (p *Proxy) buildInbound() {
 		core: p.core, link: p.core.flooded(p.cfg.Link, telemetry.Inbound), strangers: strangers{pool: p.appPool, most: p.cfg.MaxStrangers},
 		handshakes: flow.Seats{Max: p.cfg.MaxHandshakes},
 		links:      linkSet{shares: shares[mesh.WorkloadID]{mostLinks: p.cfg.PeerLinks, mostStreams: p.cfg.PeerStreams}},
-		strange:    shares[netip.Addr]{mostStreams: p.cfg.ClientStreams / 2},
+		strange:    shares[netip.Addr]{mostStreams: p.cfg.ClientStreams / 2, perFree: sharePerFree},
 		identify: func(ctx context.Context, c net.Conn) (net.Conn, identify.Peer, error) {
 			tuneLink(c)
 			ctx, cancel := context.WithTimeout(ctx, p.core.times.Handshake)

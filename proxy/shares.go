@@ -15,6 +15,7 @@ type shares[K comparable] struct {
 	// mostLinks and mostStreams bound what one peer may have; 0 means no
 	// bound.
 	mostLinks, mostStreams int
+	perFree                int // see mux.Share
 
 	mu sync.Mutex
 	m  map[K]*peerShare[K] // guarded by mu
@@ -35,7 +36,7 @@ func (s *shares[K]) join(peer K) (share *peerShare[K], ok bool) {
 	share = s.m[peer]
 	if share == nil {
 		share = &peerShare[K]{peer: peer}
-		share.Max = cmp.Or(s.mostStreams, math.MaxInt)
+		share.Max, share.PerFree = cmp.Or(s.mostStreams, math.MaxInt), s.perFree
 		if s.m == nil {
 			s.m = make(map[K]*peerShare[K])
 		}

@@ -165,7 +165,7 @@ func links() []Row {
 			Past: "the stream is refused", Code: overloaded, Least: 1, Most: many, field: func(l *Limits) *int { return &l.PeerStreams },
 		},
 		{
-			Name: "client-streams", What: "streams of all connections of HTTP/2 of clients that are being served; three quarters of them on each side, half of one address or, among the workload's own clients, of one connection",
+			Name: "client-streams", What: "streams of all connections of HTTP/2 of clients that are being served; three quarters of them on each side, half of one address or, among the workload's own clients, of one connection, and no more than two for each that is free on its side",
 			Who: clients, Computed: true, Past: "the stream is refused", Code: overloaded, Least: 4, Most: many, field: func(l *Limits) *int { return &l.ClientStreams },
 		},
 		{

@@ -1,6 +1,7 @@
 package mux
 
 import (
+	"math"
 	"sync"
 	"sync/atomic"
 )
@@ -89,16 +90,37 @@ func (b *Budget) crowded() bool {
 	return b != nil && (b.MaxServed > 0 && int(b.served.Load()) >= b.MaxServed || b.whole.crowded())
 }
 
+// free is how many streams more may be served.
+func (b *Budget) free() int {
+	n := math.MaxInt32
+	for ; b != nil; b = b.whole {
+		if b.MaxServed > 0 {
+			n = min(n, b.MaxServed-int(b.served.Load()))
+		}
+	}
+	return n
+}
+
 // Share is what all links of one peer may have of a proxy together. It is safe
 // for concurrent use.
 type Share struct {
 	// Max bounds the streams of the peer that are being served.
 	Max int
+	// PerFree, if it is not 0, is how many of them there may be for each stream more
+	// that all may have: the fewer are left, the less one may have that has many.
+	PerFree int
 
 	served atomic.Int64
 }
 
-func (s *Share) full() bool { return s != nil && int(s.served.Load()) >= s.Max }
+// full says whether the peer has all that it may have of b.
+func (s *Share) full(b *Budget) bool {
+	if s == nil {
+		return false
+	}
+	has := int(s.served.Load())
+	return has >= s.Max || s.PerFree > 0 && has >= s.PerFree*b.free()
+}
 
 func (s *Share) add(n int64) {
 	if s != nil {

@@ -77,7 +77,7 @@ func (r *reader) acceptLocked(ev *http2.Event) error {
 // peer, or the proxy. Conn.mu is held.
 func (l *Conn) fullUp() bool {
 	return l.streams.len() >= l.cfg.MaxStreams || l.running >= 2*l.cfg.MaxStreams ||
-		l.mem.over() || l.mem.crowded() || l.cfg.Share.full()
+		l.mem.over() || l.mem.crowded() || l.cfg.Share.full(l.mem)
 }
 
 // known says whether the stream, which is not open, was open before, or will
