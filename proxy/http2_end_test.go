@@ -24,7 +24,6 @@ type played struct {
 	pair   *proxytest.Pair
 	app    *tcpApp
 	client *frames
-	early  int // connections that were opened before the protocol was known
 }
 
 func play2(t *testing.T) *played { return ways[0].play2(t) }
@@ -34,9 +33,6 @@ func (w way) play2(t *testing.T) *played {
 	x := &played{app: newTCPApp(t)}
 	x.pair = w.pair(t, x.app.addr)
 	x.client = newFrames(t, w.dial(t, x.pair), false)
-	if w.inside {
-		x.early = 1
-	}
 	return x
 }
 
@@ -50,7 +46,7 @@ func everyWay(t *testing.T, test func(*testing.T, way)) {
 
 // server is the application's end of its connection number n.
 func (x *played) server(t *testing.T, n int) *frames {
-	return newFrames(t, x.app.conn(t, x.early+n), true)
+	return newFrames(t, x.app.conn(t, n), true)
 }
 
 // TestResetCodes has RST_STREAM arrive at the other end with its code.
@@ -135,7 +131,7 @@ func TestExtendedConnect(t *testing.T) {
 func extendedConnect(t *testing.T, w way) {
 	x := w.play2(t)
 	x.client.post(1, true)
-	s := newFrames(t, x.app.conn(t, x.early), true, http2.Setting{ID: http2.SettingEnableConnectProtocol, Val: 1})
+	s := newFrames(t, x.app.conn(t, 0), true, http2.Setting{ID: http2.SettingEnableConnectProtocol, Val: 1})
 	s.expect("head 1 true ")
 	if x.client.extended {
 		t.Error("announced before it was known")
@@ -273,7 +269,7 @@ func TestNotTakenYet(t *testing.T) {
 			})
 			x.client = newFrames(t, dial(t, x.pair.Upstream), false)
 			x.client.post(1, false)
-			s := x.server(t, 1) // the first one was opened before the protocol was known
+			s := x.server(t, 0) // opened before the protocol was known
 			s.expect("head 1 false ")
 			if c.first != "" {
 				must(t, x.client.WriteData(1, false, []byte(c.first)))
@@ -282,7 +278,7 @@ func TestNotTakenYet(t *testing.T) {
 			stream := 3
 			if c.goAway {
 				must(t, s.WriteGoAway(0, http2.ErrCodeNo, nil))
-				s, stream = x.server(t, 2), 1
+				s, stream = x.server(t, 1), 1
 			} else {
 				must(t, s.WriteRSTStream(1, http2.ErrCodeRefusedStream))
 			}

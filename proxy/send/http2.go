@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/leno-mesh/leno/proxy/flow"
@@ -49,8 +50,8 @@ type shared struct {
 type sharedConn struct {
 	*mux.Conn
 	pool   *shared
-	held   int  // guarded by pool.mu; places that are taken
-	reused bool // it carried a request before, or was idle
+	held   int         // guarded by pool.mu; places that are taken
+	reused atomic.Bool // it carried a request before, or was idle
 	// extended says that the other end takes extended CONNECT (RFC 8441).
 	extended bool
 }
@@ -205,7 +206,7 @@ func (s *shared) give(c *sharedConn) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	c.held--
-	c.reused = true
+	c.reused.Store(true)
 	s.serve()
 }
 
@@ -235,7 +236,7 @@ func (s *shared) standing() (n int) {
 func (s *shared) connect(ctx context.Context) {
 	dctx, cancel := context.WithTimeout(ctx, s.http.SettleTime)
 	defer cancel()
-	raw, err := s.http.Dial(dctx)
+	raw, err := s.http.Open(dctx)
 	if err != nil {
 		s.failed(s.http.dialFailed(err))
 		return

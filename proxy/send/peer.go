@@ -64,7 +64,7 @@ func (p *Peer) Exchange(ctx context.Context, r *flow.Request, where, target stri
 func (p *Peer) Connect(ctx context.Context, where, target string) (flow.Duplex, error) {
 	p.touch()
 	if p.http != nil {
-		c, err := p.http.Dial(ctx)
+		c, err := p.http.Open(ctx)
 		if err != nil {
 			return nil, p.http.dialFailed(err)
 		}

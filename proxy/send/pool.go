@@ -207,8 +207,8 @@ func (p *HTTP) Adopt(c *flow.Conn) {
 	p.put(&httpConn{conn: c, pool: p, adopted: true})
 }
 
-// Open gives a connection for something else than requests of a pool: a new
-// one, or one that was adopted and on which nothing was said yet.
+// Open gives a connection for something else than requests of HTTP/1: a new one, or
+// one that was adopted and on which nothing was said yet.
 func (p *HTTP) Open(ctx context.Context) (net.Conn, error) {
 	if h := p.popUnused(); h != nil {
 		if h.usable(true) {

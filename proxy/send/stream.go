@@ -161,7 +161,7 @@ func (s *streamExchange) failed(err error) error {
 	default:
 		e.Reason = s.plain.pool.http.reset()
 		// As with HTTP/1, a connection may end just as it is used again.
-		e.NotHanded = e.NotHanded || se != nil && se.Conn && s.twice && !s.begun && s.plain.reused
+		e.NotHanded = e.NotHanded || se != nil && se.Conn && s.twice && !s.begun && s.plain.reused.Load()
 	}
 	return e
 }
