@@ -111,8 +111,8 @@ func (x *Relay) Opening(ctx context.Context, r *Request) context.Context {
 
 // opening is a context which costs nothing as long as nobody waits for its end.
 type opening struct {
-	context.Context
-	relay *Relay
+	context.Context //nolint:containedctx // it is one itself
+	relay           *Relay
 }
 
 // Done is part of context.Context. With the proxy's own context, which is below, the
