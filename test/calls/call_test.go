@@ -39,7 +39,8 @@ func (plain) Unmarshal(b []byte, v any) error {
 type server struct {
 	addr     netip.AddrPort
 	stop     func()
-	canceled chan error // what a waiting call learned of its end
+	waiting  chan struct{} // a waiting call has begun
+	canceled chan error    // what it learned of its end
 }
 
 func newServer(t *testing.T) *server {
@@ -47,7 +48,7 @@ func newServer(t *testing.T) *server {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &server{addr: l.Addr().(*net.TCPAddr).AddrPort(), canceled: make(chan error, 8)}
+	s := &server{addr: l.Addr().(*net.TCPAddr).AddrPort(), waiting: make(chan struct{}, 8), canceled: make(chan error, 8)}
 	g := grpc.NewServer(grpc.ForceServerCodec(plain{}), grpc.MaxRecvMsgSize(64<<20), grpc.UnknownServiceHandler(s.handle))
 	done := make(chan error, 1)
 	go func() { done <- g.Serve(l) }()
@@ -60,6 +61,7 @@ func (s *server) handle(_ any, st grpc.ServerStream) error {
 	method, _ := grpc.MethodFromServerStream(st)
 	switch {
 	case strings.HasSuffix(method, "/wait"):
+		s.waiting <- struct{}{}
 		<-st.Context().Done()
 		s.canceled <- st.Context().Err()
 		return st.Context().Err()
@@ -137,7 +139,8 @@ func TestCalls(t *testing.T) {
 	}
 }
 
-// TestEnds has the server learn that a client has no more use of its answer.
+// TestEnds has the server learn that a client has no more use of its answer. What a
+// client takes back before it has begun never reaches the server.
 func TestEnds(t *testing.T) {
 	s := newServer(t)
 	p := proxytest.New(t, proxytest.Config{Apps: []netip.AddrPort{s.addr}})
@@ -152,15 +155,23 @@ func TestEnds(t *testing.T) {
 	if err := st.SendMsg(&hello); err != nil {
 		t.Fatal(err)
 	}
+	<-s.waiting
 	cancel()
 	if err := <-s.canceled; !errors.Is(err, context.Canceled) {
 		t.Errorf("the server learned of %v", err)
 	}
 
-	ctx, cancel = context.WithTimeout(context.Background(), 200*time.Millisecond)
-	defer cancel()
-	if _, _, err := call(ctx, c, "wait", nil); status.Code(err) != codes.DeadlineExceeded {
-		t.Errorf("past its deadline a call ends with %v", err)
+	for begun := false; !begun; {
+		ctx, cancel = context.WithTimeout(context.Background(), 200*time.Millisecond)
+		if _, _, err := call(ctx, c, "wait", nil); status.Code(err) != codes.DeadlineExceeded {
+			t.Errorf("past its deadline a call ends with %v", err)
+		}
+		cancel()
+		select {
+		case <-s.waiting:
+			begun = true
+		default: // on a busy machine it may be over before it reaches the server
+		}
 	}
 	if err := <-s.canceled; err == nil {
 		t.Error("the server was not told of the deadline")
