@@ -28,31 +28,15 @@ const (
 // that have 48 MiB each, and no request of the honest ones fail.
 func TestHonestAreServed(t *testing.T) {
 	netns.RequireRoot(t) // to make control groups
-	long := 90 * time.Second
-	if harness.Soak() {
-		long = 10 * time.Minute
-	}
 	m := harness.NewMesh(t, harness.MeshConfig{})
 	at := harness.Loopback(t)
 	harness.StartApp(t, at, port, "app")
-	fences := map[string]*harness.Fence{}
-	fenced := func(s harness.Sidecar) *harness.Proxy {
-		s.Fence = harness.NewFence(t, memory)
-		fences[s.Name] = s.Fence
-		if !s.Fence.Real {
-			if os.Getenv("LENO_TEST_REQUIRE_ROOT") == "1" {
-				t.Fatal("no control group can be made, and LENO_TEST_REQUIRE_ROOT=1 forbids to judge without")
-			}
-			s.Args = append(s.Args, "--memory-limit", fmt.Sprint(memory))
-		}
-		return m.Start(s)
-	}
-	server := fenced(harness.Sidecar{At: at, Name: "app", Services: []string{"app:8080"}})
+	server := fenced(t, m, harness.Sidecar{At: at, Name: "app", Services: []string{"app:8080"}})
 	den := harness.Loopback(t)
-	evil := fenced(harness.Sidecar{At: den, Name: "evil", Services: []string{"evil:8080"}})
+	evil := fenced(t, m, harness.Sidecar{At: den, Name: "evil", Services: []string{"evil:8080"}})
 	front := harness.Loopback(t)
 	upstream, toEvil := front.At(port), front.At(port+1)
-	client := fenced(harness.Sidecar{At: front, Name: "client", Upstreams: []string{
+	client := fenced(t, m, harness.Sidecar{At: front, Name: "client", Upstreams: []string{
 		"app:8080=" + upstream.String(), "evil:8080=" + toEvil.String(),
 	}})
 	var band [3]*harness.Proxy
@@ -62,41 +46,95 @@ func TestHonestAreServed(t *testing.T) {
 	m.WaitConnected("app", "client", "evil")
 
 	honest := harness.StartLoad(t, front, "http://"+upstream.String()+"/", 4)
-	strangers := startConnecting(t, upstream)
+	connecting := startConnecting(t, front, upstream)
 	honest.Await(20)
-	ctx, callBack := context.WithCancel(t.Context())
-	a := newArmy(ctx)
+	a := newArmy(t.Context())
 	lair, err := den.Listen(port)
 	if err != nil {
 		t.Fatal(err)
 	}
-	a.wg.Go(func() { serveHostile(ctx, lair) })
+	a.wg.Go(func() { serveHostile(a.ctx, lair) })
 	againstServed(a, client.Outbound(), toEvil)
 	againstClients(a, client.Outbound(), upstream)
-	for name, to := range map[string]netip.AddrPort{"forward": client.Outbound(), "upstream": upstream} {
-		framesOfClients(a, name, to)
-	}
 	for name, to := range map[string]netip.AddrPort{"app": at.At(4191), "client": front.At(4191)} {
 		a.send("silent, admin of "+name, 100, plain(to), hold(nil))
 		a.send("half a request, admin of "+name, 100, plain(to), hold([]byte("GET /metrics HTTP/1.1\r\n")))
 	}
 	againstLinks(a, at.At(4143), band, m.Proxies()["app"].Workload)
-	harness.Pass(long)
-	callBack()
-	a.wg.Wait()
+	a.fight(90*time.Second, 10*time.Minute)
 
 	honest.Await(100) // it goes on as if nothing had been
-	strangers.mustAllBeGood()
+	connecting.mustAllBeGood()
 	honest.MustAllBeGood()
 	a.mustHaveHappened(t)
-	for _, p := range []*harness.Proxy{server, client, evil} {
-		f := fences[p.Name]
+	mustHaveLived(t, server, client, evil)
+}
+
+// TestHonestAreServedUncertified has hostile clients that are not in the mesh reach a
+// workload's captured port, past every other proxy. Those of the mesh are served, and so
+// are honest ones that are not in it either, at another address.
+func TestHonestAreServedUncertified(t *testing.T) {
+	netns.RequireRoot(t)
+	network := netns.New(t, "control", "server", "client", "visitor", "robber")
+	place := func(name string) harness.Place { return harness.On(network.Host(name)) }
+	m := harness.NewMesh(t, harness.MeshConfig{At: place("control")})
+	server := fenced(t, m, harness.Sidecar{
+		At: place("server"), Name: "app", Services: []string{"app:8080"}, Args: []string{"--limit", "head-seconds=10"},
+	})
+	harness.StartApp(t, server.At, port, "app")
+	client := m.Start(harness.Sidecar{At: place("client"), Name: "client"})
+	m.WaitConnected("app", "client")
+
+	to := server.At.At(port)
+	honest := map[string]*harness.Load{}
+	for _, from := range []harness.Place{client.At, place("visitor")} {
+		honest[from.Host.Name] = harness.StartLoad(t, from, "http://"+to.String()+"/", 4)
+	}
+	connecting := startConnecting(t, place("visitor"), to)
+	for _, load := range honest {
+		load.Await(20)
+	}
+	a := newArmy(t.Context())
+	robber := place("robber")
+	dial := func(ctx context.Context) (net.Conn, error) { return robber.Dial(ctx, "tcp", to.String()) }
+	againstPlain(a, "inbound", dial)
+	a.send("silent, inbound", 150, dial, hold(nil)) // more than there are seats
+	a.fight(20*time.Second, 10*time.Minute)
+
+	for _, load := range honest {
+		load.Await(100)
+	}
+	connecting.mustAllBeGood()
+	for _, load := range honest {
+		load.MustAllBeGood()
+	}
+	a.mustHaveHappened(t)
+	mustHaveLived(t, server)
+}
+
+// fenced starts a proxy that has little memory.
+func fenced(t *testing.T, m *harness.Mesh, s harness.Sidecar) *harness.Proxy {
+	t.Helper()
+	s.Fence = harness.NewFence(t, memory)
+	if !s.Fence.Real {
+		if os.Getenv("LENO_TEST_REQUIRE_ROOT") == "1" {
+			t.Fatal("no control group can be made, and LENO_TEST_REQUIRE_ROOT=1 forbids to judge without")
+		}
+		s.Args = append(s.Args, "--memory-limit", fmt.Sprint(memory))
+	}
+	return m.Start(s)
+}
+
+// mustHaveLived tells what became of proxies, none of which may have been killed.
+func mustHaveLived(t *testing.T, all ...*harness.Proxy) {
+	t.Helper()
+	for _, p := range all {
 		t.Logf("%s: shed %v, failures %v", p.Name, p.Metrics().Sum("leno_shed_total"), p.Metrics().By("leno_failures_total", "reason"))
-		if !f.Real {
+		if !p.Fence.Real {
 			continue
 		}
-		t.Logf("%s: peak %d KiB of %d", p.Name, f.Peak()>>10, memory>>10)
-		if kills := f.Kills(t); kills != 0 {
+		t.Logf("%s: peak %d KiB of %d", p.Name, p.Fence.Peak()>>10, memory>>10)
+		if kills := p.Fence.Kills(t); kills != 0 {
 			t.Errorf("%s: %d killed by the kernel", p.Name, kills)
 		}
 	}
@@ -113,14 +151,13 @@ type connecting struct {
 	firstError atomic.Pointer[string]
 }
 
-func startConnecting(t *testing.T, to netip.AddrPort) *connecting {
+func startConnecting(t *testing.T, from harness.Place, to netip.AddrPort) *connecting {
 	ctx, cancel := context.WithCancel(context.Background())
 	c := &connecting{t: t, stop: cancel, done: make(chan struct{})}
 	var said atomic.Bool // on the connection that was opened last
 	dial := func(ctx context.Context, network, to string) (net.Conn, error) {
 		said.Store(false)
-		var d net.Dialer
-		c, err := d.DialContext(ctx, network, to)
+		c, err := from.Dial(ctx, network, to)
 		if err != nil {
 			said.Store(true) // one that never stood did not give way
 			return nil, err

@@ -20,21 +20,8 @@ import (
 // againstClients sends everybody who needs no certificate to a proxy's clients'
 // side.
 func againstClients(a *army, forward, upstream netip.AddrPort) {
-	const post = "POST / HTTP/1.1\r\nHost: app.shop:8080\r\nContent-Length: "
-	large := post + "2097152\r\n\r\n" + strings.Repeat("z", 2<<20)
-	fields := strings.Repeat("x: "+strings.Repeat("y", 1000)+"\r\n", 60)
-	for name, to := range map[string]netip.AddrPort{"forward": forward, "upstream": upstream} {
-		dial := plain(to)
-		a.sendAway("slow head, "+name, 40, dial, drip("GET / HTTP/1.1\r\nHost: app.shop:8080\r\nA: "))
-		a.send("slow body, "+name, 15, dial, drip(post+"1000000\r\n\r\n"))
-		a.send("half a huge head, "+name, 20, dial, hold([]byte("GET / HTTP/1.1\r\nHost: app.shop:8080\r\n"+fields)))
-		a.sendAway("too huge a head, "+name, 2, dial, hold([]byte("GET / HTTP/1.1\r\nHost: app.shop:8080\r\n"+fields+fields)))
-		a.send("idle, "+name, 60, dial, hold(nil))
-		a.send("deaf, "+name, 3, dial, deaf([]byte(large)))
-		a.send("churn, "+name, 2, dial, hitAndRun(nil))
-		a.send("half a request, "+name, 2, dial, hitAndRun([]byte("GET / HT")))
-		a.send("garbage, "+name, 2, dial, garbage)
-	}
+	againstPlain(a, "forward", plain(forward))
+	againstPlain(a, "upstream", plain(upstream))
 	a.send("many names", 2, plain(forward), func(c *hostile) error {
 		_, err := fmt.Fprintf(c, "GET / HTTP/1.1\r\nHost: n%d.shop\r\n\r\n", time.Now().UnixNano())
 		if err == nil {
@@ -43,6 +30,23 @@ func againstClients(a *army, forward, upstream netip.AddrPort) {
 		}
 		return err
 	})
+}
+
+// againstPlain sends everybody who needs no certificate to a listener.
+func againstPlain(a *army, name string, dial dialer) {
+	const post = "POST / HTTP/1.1\r\nHost: app.shop:8080\r\nContent-Length: "
+	large := post + "2097152\r\n\r\n" + strings.Repeat("z", 2<<20)
+	fields := strings.Repeat("x: "+strings.Repeat("y", 1000)+"\r\n", 60)
+	a.sendAway("slow head, "+name, 40, dial, drip("GET / HTTP/1.1\r\nHost: app.shop:8080\r\nA: "))
+	a.send("slow body, "+name, 15, dial, drip(post+"1000000\r\n\r\n"))
+	a.send("half a huge head, "+name, 20, dial, hold([]byte("GET / HTTP/1.1\r\nHost: app.shop:8080\r\n"+fields)))
+	a.sendAway("too huge a head, "+name, 2, dial, hold([]byte("GET / HTTP/1.1\r\nHost: app.shop:8080\r\n"+fields+fields)))
+	a.send("idle, "+name, 60, dial, hold(nil))
+	a.send("deaf, "+name, 3, dial, deaf([]byte(large)))
+	a.send("churn, "+name, 2, dial, hitAndRun(nil))
+	a.send("half a request, "+name, 2, dial, hitAndRun([]byte("GET / HT")))
+	a.send("garbage, "+name, 2, dial, garbage)
+	framesOfClients(a, name, dial)
 }
 
 // againstLinks sends those with and without a certificate to a proxy's links.
@@ -102,8 +106,7 @@ func shut() []http2.Setting { return []http2.Setting{{ID: http2.SettingInitialWi
 // framesOfClients sends those who speak HTTP/2 to a listener for clients. They
 // share the streams of one workload with the honest clients beside them, so
 // those that keep streams keep few.
-func framesOfClients(a *army, name string, to netip.AddrPort) {
-	dial := plain(to)
+func framesOfClients(a *army, name string, dial dialer) {
 	for kind, do := range map[string]attack{
 		"continuations":  framed("", false, nil, continuations),
 		"settings":       framed("", false, nil, settingsFlood),

@@ -11,6 +11,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/leno-mesh/leno/test/harness"
 )
 
 // hostile is one connection of an attacker.
@@ -47,9 +49,24 @@ type army struct {
 	wg    sync.WaitGroup
 	mu    sync.Mutex
 	kinds map[string]*tally // guarded by mu
+
+	callBack func() // ends it
 }
 
-func newArmy(ctx context.Context) *army { return &army{ctx: ctx, kinds: map[string]*tally{}} }
+func newArmy(ctx context.Context) *army {
+	ctx, callBack := context.WithCancel(ctx)
+	return &army{ctx: ctx, callBack: callBack, kinds: map[string]*tally{}}
+}
+
+// fight lets the attacks go on for a while, and calls all back.
+func (a *army) fight(short, long time.Duration) {
+	if harness.Soak() {
+		short = long
+	}
+	harness.Pass(short)
+	a.callBack()
+	a.wg.Wait()
+}
 
 // send starts n attackers.
 func (a *army) send(name string, n int, dial dialer, do attack) {
