@@ -11,6 +11,23 @@ import (
 	"testing"
 )
 
+// accepted connects to a listener, and gives the listener's end.
+func accepted(t *testing.T, l net.Listener) net.Conn {
+	t.Helper()
+	t.Cleanup(func() { l.Close() })
+	c, err := net.Dial("tcp", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	s, err := l.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { s.Close() })
+	return s
+}
+
 func TestOwners(t *testing.T) {
 	for _, network := range []string{"tcp4", "tcp6"} {
 		t.Run(network, func(t *testing.T) {
@@ -19,17 +36,7 @@ func TestOwners(t *testing.T) {
 			if err != nil {
 				t.Skip(err)
 			}
-			defer l.Close()
-			c, err := net.Dial("tcp", l.Addr().String())
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer c.Close()
-			s, err := l.Accept()
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer s.Close()
+			s := accepted(t, l)
 			var owners Owners
 			nobody := netip.AddrPortFrom(s.LocalAddr().(*net.TCPAddr).AddrPort().Addr(), 1)
 			for range 2 {
@@ -87,17 +94,7 @@ func TestOwnersLostSocket(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.Close()
-	c, err := net.Dial("tcp", l.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer c.Close()
-	s, err := l.Accept()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer s.Close()
+	s := accepted(t, l)
 	owners := Owners{opened: true}
 	defer owners.Close()
 	if owners.fd, err = syscall.Dup(int(os.Stderr.Fd())); err != nil {
