@@ -35,6 +35,7 @@ func ProxyLimits() []ProxyLimit {
 		{"linger-seconds", 1, many},
 		{"untaken-seconds", 1, many},
 		{"body-seconds", 1, many},
+		{"ended-seconds", 1, many},
 		{"chunk-line-bytes", 64, 64 << 10},
 		{"trailer-bytes", 256, 64 << 10},
 		{"trailer-fields", 4, 4096},

@@ -172,6 +172,7 @@ func New(cfg Config) (*Proxy, error) {
 	for _, seats := range []*flow.Seats{&p.core.inSeats, &p.core.outSeats} {
 		t := &p.core.times
 		seats.Lately, seats.Part, seats.Idle, seats.Slow = t.OpaqueQuiet, t.Part, t.ClientIdle, t.SlowBody
+		seats.Ended = t.ClientEnded
 	}
 	sessions := tls.NewLRUClientSessionCache(1024)
 	p.peers = send.NewPeers(send.PeersConfig{

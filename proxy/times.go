@@ -42,6 +42,9 @@ type Times struct {
 	// SlowBody how long it may be silent while all its requests wait for the client
 	// and streams or connections are short; flow.DefaultIdle and flow.DefaultSlow.
 	ClientIdle, SlowBody time.Duration
+	// ClientEnded is how long a client of HTTP/1 that has ended its direction may
+	// wait for more of its answer; flow.DefaultEnded.
+	ClientEnded time.Duration
 	// Linger bounds how long what a client sends after its last answer is dropped,
 	// and Untaken how long an application may take nothing of a body that it has
 	// answered; flow.LingerTime and flow.UntakenTime.
@@ -67,6 +70,7 @@ func (t Times) WithDefaults() Times {
 		Part:        cmp.Or(t.Part, flow.PartTime),
 		ClientIdle:  cmp.Or(t.ClientIdle, flow.DefaultIdle),
 		SlowBody:    cmp.Or(t.SlowBody, flow.DefaultSlow),
+		ClientEnded: cmp.Or(t.ClientEnded, flow.DefaultEnded),
 		Linger:      cmp.Or(t.Linger, flow.LingerTime),
 		Untaken:     cmp.Or(t.Untaken, flow.UntakenTime),
 		AppIdle:     cmp.Or(t.AppIdle, send.IdleTimeout),

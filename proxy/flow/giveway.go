@@ -6,22 +6,40 @@ import (
 	"math/rand/v2"
 	"net"
 	"syscall"
+	"time"
 )
 
 // gone finds a connection whose client has ended its direction and waits for an
 // answer that nobody has yet: mostly it went away. s.mu is held.
-func (s *Seats) gone() *Seat {
-	from := rand.IntN(len(s.all)) // it spreads, it guards nothing
-	for i := range min(len(s.all), seatPeeks) {
-		seat := s.all[(from+i)%len(s.all)]
-		if !seat.working() || seat.waits() {
-			continue
+func (s *Seats) gone() (found *Seat) {
+	peeks := 0
+	s.some(func(seat *Seat) {
+		if found != nil || peeks >= seatPeeks || !seat.awaits() {
+			return
 		}
-		if v := look(seat.conn); v == seesEnd || v == seesReset {
-			return seat
+		peeks++
+		if s.left(seat, 0) {
+			found = seat
 		}
+	})
+	return found
+}
+
+// awaits says whether the client is the one that waits, for an answer.
+func (s *Seat) awaits() bool { return s.working() && !s.waits() }
+
+// left says whether the client that waits for an answer went away. One that has ended
+// its direction mostly did; but some end it behind their last request, so it counts
+// only once no byte has moved for so long. On an opaque connection its end says
+// nothing. s.mu is held.
+func (s *Seats) left(seat *Seat, silent time.Duration) bool {
+	switch s.look(seat) {
+	case seesReset:
+		return true
+	case seesEnd:
+		return !seat.opaque.Load() && s.silent(seat) >= silent
 	}
-	return nil
+	return false
 }
 
 // stalest finds the seat whose connection has kept the proxy waiting the
@@ -47,7 +65,7 @@ func (s *Seats) stalest(holding bool) *Seat {
 		if found == nil {
 			break
 		}
-		if found.writes.Load() > 0 || look(found.conn) == seesNothing {
+		if found.writes.Load() > 0 || s.look(found) == seesNothing {
 			return found
 		}
 		below = most // what it said waits for us
@@ -80,8 +98,15 @@ const (
 	seesReset
 )
 
-// look looks at a connection without reading it and without waiting.
-func look(c net.Conn) (found sight) {
+// look looks at a seat's connection without reading it and without waiting.
+func (s *Seats) look(seat *Seat) sight {
+	if s.sight != nil {
+		return s.sight(seat.conn)
+	}
+	return sightOf(seat.conn)
+}
+
+func sightOf(c net.Conn) (found sight) {
 	sc, ok := c.(syscall.Conn)
 	if !ok {
 		return seesNothing

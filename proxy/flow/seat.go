@@ -14,8 +14,9 @@ import (
 // Seats bounds the connections of one side of a proxy. When all are taken, a
 // new connection gets the seat of one that keeps the proxy waiting: slow heads
 // and bodies, readers that do not read, connections on which nothing was ever
-// said, links without streams, those that are idle between two requests, and at
-// last opaque ones on which nothing moves. What the proxy itself works on keeps
+// said, links without streams, those whose clients went away from their requests,
+// those that are idle between two requests, and at last opaque ones on which
+// nothing moves. What the proxy itself works on keeps
 // its seat.
 //
 // It is safe for concurrent use.
@@ -31,8 +32,12 @@ type Seats struct {
 	// how long one whose requests all wait for it, once there are too many streams
 	// or hardly a seat is left. 0 means no bound.
 	Idle, Slow time.Duration
+	// Ended is how long a client that has ended its direction may wait for more of
+	// its answer. Default DefaultEnded.
+	Ended time.Duration
 
 	silence func(net.Conn) time.Duration // in place of the kernel's word, for tests
+	sight   func(net.Conn) sight         // the same
 
 	taken atomic.Uint64 // connections seated so far: the clock by which seats age
 

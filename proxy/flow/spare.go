@@ -57,11 +57,11 @@ func (s *Seats) giver(newcomer netip.Prefix) *Seat {
 	if link := s.idleLink(); link != nil {
 		return link
 	}
-	if waits != nil {
-		return waits
-	}
 	if gone := s.gone(); gone != nil {
 		return gone
+	}
+	if waits != nil {
+		return waits
 	}
 	return s.quietest(newcomer)
 }
@@ -84,10 +84,10 @@ func (a spare) before(b spare, has map[netip.Prefix]int) bool {
 
 // some goes over the seats from any one on, as far as they are looked at. s.mu is
 // held.
-func (s *Seats) some(look func(*Seat)) {
+func (s *Seats) some(do func(*Seat)) {
 	from := rand.IntN(len(s.all)) // it spreads, it guards nothing
 	for i := range min(len(s.all), seatLook) {
-		look(s.all[(from+i)%len(s.all)])
+		do(s.all[(from+i)%len(s.all)])
 	}
 }
 

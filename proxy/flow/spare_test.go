@@ -68,9 +68,19 @@ func TestWhoIsSpared(t *testing.T) {
 		{"an idle link before an idle request loop", all(at("idle"), link(2, time.Second)), "link 2 drained"},
 		{"a slow head before an idle link", all(at("slow"), link(2, time.Hour)), "slow closed"},
 		{"an idle request loop before an opaque one", all(at("idle"), opaque(1, time.Hour)), "idle closed"},
+		{"whose client went away before an idle request loop", all(at("idle"), at("left")), "left reset"},
+		{"an idle link before whose client went away", all(at("left"), link(2, time.Hour)), "link 2 drained"},
+		{"a slow head before whose client went away", all(at("left"), at("slow")), "slow closed"},
+		{"whose client waits for the application", all(at("works")), ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			s := &Seats{Max: len(tt.guests), silence: func(c net.Conn) time.Duration { return c.(*guest).silent }}
+			s.sight = func(c net.Conn) sight {
+				if c.(*guest).name == "left" {
+					return seesEnd
+				}
+				return seesNothing
+			}
 			for _, g := range tt.guests {
 				seat, _ := s.Take(g)
 				switch {
@@ -78,6 +88,8 @@ func TestWhoIsSpared(t *testing.T) {
 					seat.Links(g)
 				case strings.HasPrefix(g.name, "opaque"):
 					seat.opaque.Store(true)
+				case g.name == "left", g.name == "works":
+					seat.Busy()
 				case g.name == "idle":
 					seat.Busy()
 					seat.Idle()

@@ -7,10 +7,11 @@ import (
 )
 
 const (
-	// DefaultIdle and DefaultSlow are the numbers that a proxy has for Seats.Idle
-	// and Seats.Slow.
-	DefaultIdle = time.Hour
-	DefaultSlow = time.Minute
+	// DefaultIdle and DefaultSlow are the numbers that a proxy has for Seats.Idle and
+	// Seats.Slow, DefaultEnded is the default of Seats.Ended.
+	DefaultIdle  = time.Hour
+	DefaultSlow  = time.Minute
+	DefaultEnded = 5 * time.Second
 	// idleLooks is how often idle connections are looked for until one has been
 	// idle for too long.
 	idleLooks = 60
@@ -20,8 +21,8 @@ const (
 // idle.
 type Swept struct{ Conns, Streams, Idle int }
 
-// Sweep ends the connections that were reset by their clients while the proxy
-// waited for somebody else, and so did not read them, the links that did not end
+// Sweep ends the connections whose clients went away while the proxy waited for
+// somebody else, and so did not read them, the links that did not end
 // by themselves in time, and those that were idle for too long. It is called
 // every second. Excess is by how many streams there are too many: connections with
 // as many as that are ended, where all of a connection wait for its client and that
@@ -36,8 +37,8 @@ func (s *Seats) Sweep(excess int) (ended Swept) {
 	}
 	for _, seat := range s.all {
 		switch {
-		case seat.working() && !seat.waits():
-			if look(seat.conn) == seesReset {
+		case seat.awaits():
+			if s.left(seat, cmp.Or(s.Ended, DefaultEnded)) {
 				dead = append(dead, seat)
 			}
 		case idle && seat.idles() && s.silent(seat) >= s.Idle:

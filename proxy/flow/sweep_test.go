@@ -58,6 +58,47 @@ func TestIdleEnds(t *testing.T) {
 	}
 }
 
+// TestGivenUpEnds has connections end whose clients went away from a request: one that
+// was reset at once, and one whose client ended its direction when no byte has moved for
+// a while.
+func TestGivenUpEnds(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		sit  func(*Seat)
+		sees sight
+		ends time.Duration // 0: it does not
+	}{
+		{"reset", (*Seat).Busy, seesReset, time.Second},
+		{"ended", (*Seat).Busy, seesEnd, DefaultEnded},
+		{"ended, and one of several streams is under way", func(s *Seat) { s.Reads(); s.Begin() }, seesEnd, DefaultEnded},
+		{"waits", (*Seat).Busy, seesNothing, 0},
+		{"asks more", (*Seat).Busy, seesBytes, 0},
+		{"ended, and its answer is not read", func(s *Seat) { s.Busy(); s.Writes() }, seesEnd, 0},
+		{"ended, and is opaque", func(s *Seat) { s.Busy(); s.opaque.Store(true) }, seesEnd, 0},
+		{"reset, and is opaque", func(s *Seat) { s.Busy(); s.opaque.Store(true) }, seesReset, time.Second},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := sweeper(0, 0)
+				s.sight = func(net.Conn) sight { return tt.sees }
+				c := &guest{}
+				seat, _ := s.Take(c)
+				tt.sit(seat)
+				ended := time.Duration(0)
+				for at := time.Second; at < time.Minute && !c.closed; at += time.Second {
+					time.Sleep(time.Second)
+					if s.Sweep(0); c.closed {
+						ended = at
+					}
+				}
+				if ended != tt.ends || c.reset != (tt.ends > 0) {
+					t.Errorf("ended after %s, by reset %v; want %s", ended, c.reset, tt.ends)
+				}
+			})
+		})
+	}
+}
+
 // TestSlowEnds has connections end whose streams all wait for a client that is
 // silent: the one silent the longest first, and no more than are too many.
 func TestSlowEnds(t *testing.T) {

@@ -66,6 +66,7 @@ type Limits struct {
 
 	// Seconds; see proxy.Times.
 	OpaqueQuiet, Part, ClientIdle, SlowBody int
+	ClientEnded                             int
 	Head, Handshake, Start, Connect         int
 	AppConnect, AppQueueTime, AppSettle     int
 	Linger, Untaken, AppIdleTime, AppSpare  int
@@ -222,7 +223,8 @@ func openFiles() int {
 func (l *Limits) times(t *proxy.Times) map[*int]*time.Duration {
 	return map[*int]*time.Duration{
 		&l.OpaqueQuiet: &t.OpaqueQuiet, &l.Part: &t.Part, &l.ClientIdle: &t.ClientIdle, &l.SlowBody: &t.SlowBody,
-		&l.Head: &t.Head, &l.Handshake: &t.Handshake, &l.Start: &t.Start, &l.Connect: &t.Connect,
+		&l.ClientEnded: &t.ClientEnded,
+		&l.Head:        &t.Head, &l.Handshake: &t.Handshake, &l.Start: &t.Start, &l.Connect: &t.Connect,
 		&l.AppConnect: &t.AppConnect, &l.AppQueueTime: &t.AppQueue, &l.AppSettle: &t.AppSettle,
 		&l.Linger: &t.Linger, &l.Untaken: &t.Untaken, &l.AppIdleTime: &t.AppIdle, &l.AppSpare: &t.AppSpare,
 	}

@@ -129,6 +129,9 @@ func heads() []Row {
 		timed("body-seconds", "seconds for which a client's connection may be silent while all of its requests wait for their bodies, or for it to read, when over seven eighths of the side's `connections` are used, or of `streams` where it has some",
 			clients, "it ends, the one silent the longest first, until there is room again: a request of HTTP/1 whose body does not come is refused with `slow-request`, other connections are reset", overloaded,
 			func(l *Limits) *int { return &l.SlowBody }),
+		timed("ended-seconds", "seconds for which a client of HTTP/1 that has ended its direction may wait while no byte of its answer comes",
+			clients, "its request is given up, as of a client that went away", flow.ClientGone.String(),
+			func(l *Limits) *int { return &l.ClientEnded }),
 		{
 			Name: "chunk-line-bytes", What: fmt.Sprintf("bytes of the line before a chunk; all of its extensions may have %d times that, and as much as the body", http1.FreeExtensions), Who: "client, application",
 			Past: refused, Code: malformed, Least: 64, Most: flow.MaxHead, field: func(l *Limits) *int { return &l.ChunkLine },
