@@ -23,7 +23,7 @@ func ProxyLimits() []ProxyLimit {
 		{"part-seconds", 1, many},
 		{"handshakes", 1, many},
 		{"handshake-seconds", 1, many},
-		{"wide-buffers", 64 << 10, much},
+		{"wide-buffers", 128 << 10, much},
 		{"unsent-bytes", 4 << 10, much},
 		{"destinations", 1, 4096},
 		{"awaiting", 1, many},

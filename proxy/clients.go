@@ -103,8 +103,8 @@ type clientSet struct {
 func (s *clientSet) serve(ctx context.Context, c *flow.Conn, cfg mux.Config, serve func(*flow.Seat, *mux.Stream)) {
 	l := mux.NewServer(flow.ConnDuplex{Conn: c}, cfg, func(st *mux.Stream) {
 		c.Seat.Begin()
-		defer c.Seat.End()
 		serve(c.Seat, st)
+		c.Seat.End(st.Whole())
 	})
 	s.add(l)
 	defer s.remove(l)

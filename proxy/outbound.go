@@ -106,6 +106,7 @@ func (o *outbound) requests(ctx context.Context, c *flow.Conn, fixed *destinatio
 func (o *outbound) stream(ctx context.Context, seat *flow.Seat, fixed *destination, st *mux.Stream) {
 	x := o.streams.get(o, fixed)
 	defer o.streams.put(x)
+	x.seat = seat
 	if err := x.stream.ReadPlain(st, seat, &x.request); err != nil {
 		malformed(x.core, telemetry.Outbound, &x.stream, &x.failure, err)
 		return
@@ -141,7 +142,7 @@ func (x *outboundCall) serve(ctx context.Context) flow.Outcome {
 	for begun := start; ; begun = time.Now() {
 		ep := x.pick(set, last)
 		if ep == nil || len(x.tried) >= mostTries(last) {
-			if !x.makeRoom(ctx, last, &room) {
+			if !x.makeRoom(ctx, last, x.tried, &room) {
 				break
 			}
 			x.tried = x.tried[:0]
@@ -164,6 +165,7 @@ func (x *outboundCall) serve(ctx context.Context) flow.Outcome {
 // send puts the request on its way to one endpoint and relays the answer.
 func (x *outboundCall) send(ctx context.Context, ep *balance.Endpoint[*instance], timeout time.Duration, fresh bool) flow.Outcome {
 	in := ep.Peer
+	x.seat.Leads(in.Place())
 	ex, err := in.Exchange(x.relay.Opening(ctx, &x.request), &x.request, in.where, in.httpTarget, fresh)
 	if err != nil {
 		return flow.Outcome{Err: flow.AsError(err, flow.ConnectFailed), Again: true}

@@ -23,6 +23,7 @@ const maxTries = 4
 type outboundCall struct {
 	*outbound
 	caller  flow.Caller
+	seat    *flow.Seat
 	request flow.Request
 	relay   flow.Relay
 	failure flow.Failure

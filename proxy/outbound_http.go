@@ -19,7 +19,7 @@ type outboundHTTP struct {
 func newOutboundHTTP(o *outbound, c *flow.Conn, fixed *destination) *outboundHTTP {
 	x := &outboundHTTP{conn: c, http1: accept.NewHTTP1(c, o.limits, o.draining.Load)}
 	x.begin(o, x.http1)
-	x.fixed = fixed
+	x.fixed, x.seat = fixed, c.Seat
 	return x
 }
 

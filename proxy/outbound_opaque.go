@@ -40,7 +40,6 @@ func (o *outbound) detect(ctx context.Context, c *flow.Conn, d *destination, r *
 		o.detected(accept.ByHint)
 		return mesh.Opaque, e, nil
 	case e != nil:
-		c.Seat.Hold()
 		return o.watch(c, d, e)
 	}
 	grace := o.grace
@@ -66,11 +65,12 @@ func (o *outbound) detect(ctx context.Context, c *flow.Conn, d *destination, r *
 		}
 		return p, nil, nil
 	}
-	c.Seat.Hold()
 	return o.watch(c, d, e)
 }
 
 func (o *outbound) watch(c *flow.Conn, d *destination, e *early) (mesh.Protocol, *early, error) {
+	c.Seat.Hold()
+	c.Seat.Leads(e.ep.Peer.Place())
 	up := flow.NewConn(send.Conn(e.up), o.buffers)
 	w := accept.NewWatch(c, up)
 	p, by, err := w.Decide()
@@ -141,7 +141,7 @@ func (o *outbound) connectTo(ctx context.Context, set *balance.Set[*instance], t
 	for {
 		ep := set.Pick(o.clock(), random(), tried)
 		if ep == nil || len(tried) >= maxTries {
-			if mode != flow.ModeOpaque || !o.makeRoom(ctx, last, &room) {
+			if mode != flow.ModeOpaque || !o.makeRoom(ctx, last, tried, &room) {
 				break
 			}
 			tried = tried[:0]
@@ -274,6 +274,7 @@ func (x *outboundHTTP) tunnel(ctx context.Context) {
 		x.end(x.fail(flow.AsError(err, flow.ConnectFailed), nil))
 		return
 	}
+	x.seat.Leads(e.ep.Peer.Place())
 	t := send.NewTunnel(e.up, send.HTTPConfig{Limits: x.limits, Buffers: x.buffers})
 	out := x.finish(e.ep, x.relay.Run(x.caller, t, &x.request, timeout), start)
 	if !out.Switched {

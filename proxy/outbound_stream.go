@@ -38,6 +38,7 @@ func (p *outboundStreams) get(o *outbound, fixed *destination) *outboundStream {
 func (p *outboundStreams) put(x *outboundStream) {
 	x.stream.OnAbort(nil)
 	x.release()
+	x.seat = nil
 	p.pool.Put(x)
 }
 

@@ -8,6 +8,7 @@ import (
 
 	"github.com/leno-mesh/leno/mesh"
 	"github.com/leno-mesh/leno/proxy/accept"
+	"github.com/leno-mesh/leno/proxy/balance"
 	"github.com/leno-mesh/leno/proxy/flow"
 	"github.com/leno-mesh/leno/proxy/http2"
 	"github.com/leno-mesh/leno/telemetry"
@@ -65,25 +66,30 @@ func (c *core) idled(side telemetry.Direction, n int) {
 		telemetry.Label{Name: "direction", Value: side.String()}).Add(uint64(n))
 }
 
-// roomTries and roomWait bound how often, and for how long, one request makes
-// room at a peer that is full; roomEnds is how many others are ended each time.
+// roomTries, roomWait and roomWaitMost bound how often, and for how long, one request
+// makes room at a peer that is full: for 1.3 s in all.
 const (
-	roomTries = 8
-	roomWait  = 5 * time.Millisecond
-	roomEnds  = 16
+	roomTries    = 35
+	roomWait     = 5 * time.Millisecond
+	roomWaitMost = 40 * time.Millisecond
 )
 
-// makeRoom ends the clients that keep requests waiting the longest, because a
-// peer takes no more streams: this proxy's own may be why. It says whether
-// the request is to be sent again, after a moment for the peer to notice.
-func (o *outbound) makeRoom(ctx context.Context, e *flow.Error, tries *int) bool {
+// makeRoom ends the client that keeps a request waiting the longest at the endpoints
+// that were tried, because these take no more streams: this proxy's own may be why. One
+// goes for one that comes, so that many requests of one client cannot end all others. It
+// says whether the request is to be sent again, after a moment for the peer to notice.
+func (o *outbound) makeRoom(ctx context.Context, e *flow.Error, at []*balance.Endpoint[*instance], tries *int) bool {
 	if e == nil || e.Reason != flow.Overloaded || *tries >= roomTries {
 		return false
 	}
-	if o.outSeats.Yield(roomEnds) > 0 {
-		o.shed(telemetry.Outbound, "requests that kept a full peer waiting were ended")
+	places := make([]*flow.Place, len(at))
+	for i, ep := range at {
+		places[i] = ep.Peer.Place()
 	}
-	timer := time.NewTimer(roomWait << *tries)
+	if o.outSeats.Yield(places...) {
+		o.shed(telemetry.Outbound, "a request that kept a full peer waiting was ended")
+	}
+	timer := time.NewTimer(min(roomWait<<min(*tries, 8), roomWaitMost))
 	defer timer.Stop()
 	*tries++
 	select {

@@ -34,7 +34,7 @@ func deaf(t *testing.T, answer func(s *Stream) error) {
 	defer seat.Leave()
 	l := mux.NewServer(conn, mux.Config{Strict: true}, func(st *mux.Stream) {
 		seat.Begin()
-		defer seat.End()
+		defer seat.End(true)
 		var s Stream
 		var r flow.Request
 		if err := s.ReadPlain(st, seat, &r); err != nil {

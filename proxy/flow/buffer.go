@@ -30,18 +30,31 @@ type Buffers struct {
 	Wide int64
 
 	wide  atomic.Int64
+	kept  atomic.Int64
 	small sync.Pool // *[SmallBuffer]byte
 	large sync.Pool // *[LargeBuffer]byte
 	pipe  sync.Pool // *[pipeBuffer]byte
 }
 
+// keptShare is the part of Wide that is for bodies which are kept for another try, and
+// for nothing else: slow heads and bodies must not keep requests from being tried again.
+const keptShare = 4
+
 // Used is how many bytes of Wide are in use.
-func (p *Buffers) Used() int64 { return p.wide.Load() }
+func (p *Buffers) Used() int64 { return p.wide.Load() + p.kept.Load() }
 
 // widen takes n bytes of Wide, if they are there.
-func (p *Buffers) widen(n int) bool {
-	if now := p.wide.Add(int64(n)); p.Wide > 0 && now > p.Wide {
-		p.wide.Add(-int64(n))
+func (p *Buffers) widen(n int) bool { return take(&p.wide, n, p.Wide-p.Wide/keptShare) }
+
+// keep takes n bytes of Wide for a body that is kept, if they are there.
+func (p *Buffers) keep(n int) bool { return take(&p.kept, n, p.Wide/keptShare) }
+
+// drop gives n bytes back that keep took.
+func (p *Buffers) drop(n int) { p.kept.Add(-int64(n)) }
+
+func take(from *atomic.Int64, n int, most int64) bool {
+	if now := from.Add(int64(n)); most > 0 && now > most {
+		from.Add(-int64(n))
 		return false
 	}
 	return true

@@ -43,37 +43,37 @@ func (s *Seats) left(seat *Seat, silent time.Duration) bool {
 }
 
 // stalest finds the seat whose connection has kept the proxy waiting the
-// longest, among those that are looked at; with holding set only one that holds
-// something elsewhere. s.mu is held.
-func (s *Seats) stalest(holding bool) *Seat {
+// longest, among those that are looked at and that may be the one. Where the proxy is
+// late with all of these, unread is the oldest one of them that has never been of use.
+// s.mu is held.
+func (s *Seats) stalest(may func(*Seat) bool) (found, unread *Seat) {
 	if len(s.all) == 0 {
-		return nil
+		return nil, nil
 	}
 	from := rand.IntN(len(s.all)) // it spreads, it guards nothing
 	below := uint64(math.MaxUint64)
-	var oldest *Seat
 	for range seatTries {
-		var found *Seat
+		var oldest *Seat
 		var most uint64
 		for i := range min(len(s.all), seatLook) {
 			seat := s.all[(from+i)%len(s.all)]
 			age := seat.age(s.taken.Load())
-			if age < below && age > most && (!holding || seat.working() || seat.holds.Load()) && seat.waits() {
-				found, most = seat, age
+			if age < below && age > most && seat.waits() && may(seat) {
+				oldest, most = seat, age
 			}
 		}
-		if found == nil {
+		if oldest == nil {
 			break
 		}
-		if found.writes.Load() > 0 || s.look(found) == seesNothing {
-			return found
+		if oldest.writes.Load() > 0 || s.look(oldest) == seesNothing {
+			return oldest, nil
 		}
 		below = most // what it said waits for us
-		if oldest == nil && !found.proven.Load() {
-			oldest = found
+		if unread == nil && !oldest.proven.Load() {
+			unread = oldest
 		}
 	}
-	return oldest
+	return nil, unread
 }
 
 // age is how long the seat has got nothing done, on the clock of the seats,

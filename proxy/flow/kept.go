@@ -1,7 +1,7 @@
 package flow
 
 // maxKept bounds how much of a streamed body is kept for another try.
-const maxKept = LargeBuffer
+const maxKept = MaxHead
 
 // kept is what a relay holds of a request whose body did not come whole with
 // its head: the head's strings, and the first bytes of the body.
@@ -12,7 +12,8 @@ type kept struct {
 	held bool   // the next run begins with body
 	rest bool   // body has what came after the first run too
 	pool *Buffers
-	wide int // bytes that pool counts for it
+	wide int // bytes that pool counts for the head
+	more int // and for the body
 }
 
 // own gives the request strings of its own, so that it outlives the buffer
@@ -72,18 +73,26 @@ func (k *kept) add(p []byte) {
 	k.body = append(k.body, p...)
 }
 
-// widen makes sure that a body of n bytes is counted; false when the proxy's
-// buffers hold as much as they may.
+// widen makes room for a body of n bytes, which is counted; false when as much is kept
+// as may be.
 func (k *kept) widen(n int) bool {
-	const wide = maxKept - SmallBuffer
-	if n <= SmallBuffer || cap(k.body) > SmallBuffer || k.pool == nil {
+	if n <= SmallBuffer || n <= cap(k.body) || k.pool == nil {
 		return true
 	}
-	if !k.pool.widen(wide) {
+	size := LargeBuffer
+	if n > size {
+		size = maxKept
+	}
+	grow := size - SmallBuffer - k.more
+	if !k.pool.keep(grow) {
 		return false
 	}
-	k.wide += wide
-	k.body = append(make([]byte, 0, maxKept), k.body...)
+	k.more += grow
+	was := k.body
+	k.body = append(k.pool.Get(size)[:0], was...)
+	if cap(was) > SmallBuffer {
+		k.pool.Put(was)
+	}
 	return true
 }
 
@@ -108,7 +117,13 @@ func (k *kept) forget() {
 	}
 }
 
+// drop lets go of the body.
 func (k *kept) drop() {
+	if k.more > 0 {
+		k.pool.Put(k.body)
+		k.pool.drop(k.more)
+		k.body, k.more = nil, 0
+	}
 	k.body = k.body[:0]
 	if cap(k.body) > SmallBuffer {
 		k.body = nil

@@ -232,23 +232,51 @@ func TestUntaken(t *testing.T) {
 }
 
 // TestKeptIsCounted has what is kept of a large request counted for as long as
-// it is there, and not kept at all where memory is short.
+// it is there, and not kept at all where it is too much or memory is short.
 func TestKeptIsCounted(t *testing.T) {
 	head := strings.Repeat("x", 3*SmallBuffer)
-	for _, room := range []int64{1 << 20, 2 * SmallBuffer} {
-		x := &Relay{Keep: true, Buffers: &Buffers{Wide: room}}
-		ex := &looking{taking: taking{refuses: true, received: make(chan struct{})}, relay: x}
-		x.OnFailure = func(*Error) {}
-		c := &uploading{pieces: []string{strings.Repeat("b", SmallBuffer), strings.Repeat("b", SmallBuffer)}}
-		r := &Request{Length: -1, Fields: []Field{{Name: "x", Value: head}}}
-		out := x.Run(c, ex, r, 0)
-		enough := room == 1<<20
-		if want := len(head) + 1 - SmallBuffer + LargeBuffer - SmallBuffer; out.Again != enough || enough && ex.used != int64(want) {
-			t.Errorf("of %d bytes %d are used, want %d: %+v", room, ex.used, want, out)
-		}
-		if x.Forget(); x.Buffers.Used() != 0 || r.Fields[0].Value != head {
-			t.Errorf("%d bytes are used at the end", x.Buffers.Used())
-		}
+	const heads = 2*SmallBuffer + 1
+	for _, tt := range []struct {
+		name   string
+		room   int64
+		pieces int // of SmallBuffer bytes
+		again  bool
+		used   int64 // when all of the body has been read
+	}{
+		{"a small one", 1 << 20, 1, true, heads},
+		{"a large one", 1 << 20, 2, true, heads + LargeBuffer - SmallBuffer},
+		{"a larger one", 1 << 20, 5, true, heads + MaxHead - SmallBuffer},
+		{"as large as may be", 1 << 20, 16, true, heads + MaxHead - SmallBuffer},
+		{"too large a one", 1 << 20, 17, false, heads},
+		{"little memory", 2 * SmallBuffer, 2, false, heads},
+		{"a quarter is enough", 4 * (LargeBuffer - SmallBuffer), 2, true, heads + LargeBuffer - SmallBuffer},
+		{"a quarter is too little", 4*(LargeBuffer-SmallBuffer) - 1, 2, false, heads},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			x := &Relay{Keep: true, Buffers: &Buffers{Wide: tt.room}}
+			ex := &looking{taking: taking{refuses: true, received: make(chan struct{})}, relay: x}
+			x.OnFailure = func(*Error) {}
+			var body string
+			c := &uploading{}
+			for i := range tt.pieces {
+				c.pieces = append(c.pieces, strings.Repeat(string(rune('a'+i)), SmallBuffer))
+				body += c.pieces[i]
+			}
+			r := &Request{Length: -1, Fields: []Field{{Name: "x", Value: head}}}
+			out := x.Run(c, ex, r, 0)
+			if out.Again != tt.again || ex.used != tt.used {
+				t.Errorf("%d bytes are used, want %d: %+v", ex.used, tt.used, out)
+			}
+			if out.Again {
+				next := &taking{received: make(chan struct{})}
+				if x.Run(c, next, r, 0); string(next.took) != body {
+					t.Errorf("the next try got %d bytes, not the %d that there are", len(next.took), len(body))
+				}
+			}
+			if x.Forget(); x.Buffers.Used() != 0 || r.Fields[0].Value != head {
+				t.Errorf("%d bytes are used at the end", x.Buffers.Used())
+			}
+		})
 	}
 }
 

@@ -64,7 +64,8 @@ type Seat struct {
 	busy    atomic.Bool   // a request is under way
 	streams atomic.Int32  // that are under way, where there are many
 	holds   atomic.Bool   // a way to the server was opened for it
-	moved   atomic.Int64  // bytes since the stamp
+	to      atomic.Pointer[Place]
+	moved   atomic.Int64 // bytes since the stamp
 	// onEnd wakes up who works for the connection when it is taken away.
 	onEnd  atomic.Pointer[func()]
 	onSlow atomic.Pointer[func()] // see OnSlow
@@ -115,23 +116,26 @@ func (s *Seats) Take(c net.Conn) (seat *Seat, evicted bool) {
 	return seat, evicted
 }
 
-// Yield ends up to n connections that have kept the proxy waiting the longest
-// while they hold something elsewhere, in the middle of a request or before one.
-// It gives how many there were.
-func (s *Seats) Yield(n int) (ended int) {
-	for ; ended < n; ended++ {
-		s.mu.Lock()
-		victim := s.stalest(true)
-		if victim != nil {
-			s.remove(victim)
-		}
-		s.mu.Unlock()
-		if victim == nil {
-			break
-		}
-		victim.end()
+// Place is where connections lead: a peer. Its address is all that counts.
+type Place struct{ _ byte }
+
+// Yield ends the connection that has kept the proxy waiting the longest while it
+// holds something at one of these places, in the middle of a request or before one. It
+// says whether there was one.
+func (s *Seats) Yield(at ...*Place) bool {
+	s.mu.Lock()
+	victim, _ := s.stalest(func(seat *Seat) bool {
+		return (seat.working() || seat.holds.Load()) && slices.Contains(at, seat.to.Load())
+	})
+	if victim != nil {
+		s.remove(victim)
 	}
-	return ended
+	s.mu.Unlock()
+	if victim == nil {
+		return false
+	}
+	victim.end()
+	return true
 }
 
 // remove takes a seat out. s.mu is held.
@@ -266,11 +270,15 @@ func (s *Seat) Begin() {
 	}
 }
 
-// End ends what Begin began.
-func (s *Seat) End() {
-	if s != nil {
-		s.reads.Add(1)
-		s.streams.Add(-1)
+// End ends what Begin began, and says whether that got something done: a stream that
+// was taken back, or refused, did not.
+func (s *Seat) End(done bool) {
+	if s == nil {
+		return
+	}
+	s.reads.Add(1)
+	s.streams.Add(-1)
+	if done {
 		s.progress()
 	}
 }
@@ -283,6 +291,13 @@ func (s *Seat) working() bool { return s.busy.Load() || s.streams.Load() > 0 }
 func (s *Seat) Hold() {
 	if s != nil {
 		s.holds.Store(true)
+	}
+}
+
+// Leads says where the connection's request goes, or one of several.
+func (s *Seat) Leads(to *Place) {
+	if s != nil && s.to.Load() != to {
+		s.to.Store(to)
 	}
 }
 

@@ -81,6 +81,54 @@ func TestSeatEndsRequestsByReset(t *testing.T) {
 	}
 }
 
+// Where a peer is full, those give way that keep it waiting: the oldest first, those
+// of use after the others, and nobody else.
+func TestYield(t *testing.T) {
+	full, other := &Place{}, &Place{}
+	var s Seats
+	sit := func(to *Place, do ...func(*Seat)) *endNoter {
+		seat, c := taken(t, &s, "")
+		seat.Leads(to)
+		for _, f := range do {
+			f(seat)
+		}
+		return c
+	}
+	open := func(s *Seat) { s.Begin(); s.Reads() }
+	end := func(done bool) func(*Seat) { return func(s *Seat) { s.Begin(); s.End(done) } }
+	ofUse := sit(full, (*Seat).Reads, open, end(true))
+	first, takesBack := sit(full, (*Seat).Busy, (*Seat).Reads), sit(full, (*Seat).Reads, open, end(false))
+	unsaid, deaf := sit(full, (*Seat).Hold, (*Seat).Reads), sit(full, (*Seat).Busy, (*Seat).Writes)
+	last := sit(full, (*Seat).Reads, open, open, open)
+	others := map[string]*endNoter{
+		"at another peer":       sit(other, (*Seat).Busy, (*Seat).Reads),
+		"whose peer works":      sit(full, (*Seat).Busy),
+		"without a request":     sit(full, (*Seat).Busy, (*Seat).Idle, (*Seat).Reads),
+		"that leads nowhere":    sit(nil, (*Seat).Busy, (*Seat).Reads),
+		"with nothing held yet": sit(nil, (*Seat).Reads),
+		"that said more":        sit(full, (*Seat).Busy, (*Seat).Reads),
+	}
+	s.sight = func(c net.Conn) sight {
+		if c == others["that said more"] {
+			return seesBytes // the proxy is late
+		}
+		return seesNothing
+	}
+	for i, c := range []*endNoter{first, takesBack, unsaid, deaf, last, ofUse} {
+		if !s.Yield(&Place{}, full) || !c.closed {
+			t.Errorf("the one at %d did not end", i)
+		}
+	}
+	if s.Yield(full) {
+		t.Error("one more ended")
+	}
+	for name, c := range others {
+		if c.closed {
+			t.Errorf("one %s ended", name)
+		}
+	}
+}
+
 // Bytes that move keep a slow connection its seat; single ones do not.
 func TestSeatProgress(t *testing.T) {
 	s := &Seats{Max: 2}
@@ -134,6 +182,10 @@ func TestWideBuffers(t *testing.T) {
 	if !errors.Is(err, ErrNoRoom) {
 		t.Errorf("%v, want %v", err, ErrNoRoom)
 	}
+	if !pool.keep(SmallBuffer) || pool.keep(1) {
+		t.Error("a quarter is for bodies that are kept")
+	}
+	pool.drop(SmallBuffer)
 	_ = second.Close()
 	_ = first.Close()
 	first.Free()

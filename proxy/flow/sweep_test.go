@@ -25,7 +25,7 @@ func TestIdleEnds(t *testing.T) {
 	}{
 		{"between two requests", func(s *Seat) { s.Busy(); s.Idle(); s.Reads() }, true},
 		{"nothing was ever said", func(s *Seat) { s.Reads() }, true},
-		{"a connection of streams that has none", func(s *Seat) { s.Reads(); s.Begin(); s.End() }, true},
+		{"a connection of streams that has none", func(s *Seat) { s.Reads(); s.Begin(); s.End(true) }, true},
 		{"a request is under way", func(s *Seat) { s.Busy() }, false},
 		{"a body that is waited for", func(s *Seat) { s.Busy(); s.Reads() }, false},
 		{"a stream is under way", func(s *Seat) { s.Reads(); s.Begin() }, false},

@@ -79,9 +79,9 @@ func connections() []Row {
 		timed("handshake-seconds", "seconds that a handshake may take", anybody, "the connection is closed", flow.ConnectTimeout.String(),
 			func(l *Limits) *int { return &l.Handshake }),
 		{
-			Name: "wide-buffers", What: "bytes of all connections' buffers beyond 4 KiB each: large heads, bodies under way", Who: anybody, Computed: true,
-			Past: "bodies travel in small pieces; a head that needs more is refused",
-			Code: overloaded, Least: flow.MaxHead, Most: muchData, field: func(l *Limits) *int { return &l.WideBuffers },
+			Name: "wide-buffers", What: "bytes of all connections' buffers beyond 4 KiB each: large heads, bodies under way, and a quarter for beginnings of bodies that are kept for another try", Who: anybody, Computed: true,
+			Past: "bodies travel in small pieces, or are not kept; a head that needs more is refused",
+			Code: overloaded, Least: 2 * flow.MaxHead, Most: muchData, field: func(l *Limits) *int { return &l.WideBuffers },
 		},
 		{
 			Name: "unsent-bytes", What: "bytes that wait in the kernel for one connection to take them", Who: anybody, Computed: true,

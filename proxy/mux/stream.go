@@ -216,6 +216,17 @@ func (s *Stream) OnAbort(f func(*StreamError)) {
 	}
 }
 
+// Whole says whether both directions of the stream have ended by themselves.
+func (s *Stream) Whole() bool {
+	l := s.link
+	l.mu.Lock()
+	ended := s.sendDone && s.recvDone && s.sendErr == nil
+	l.mu.Unlock()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return ended && s.abort == nil
+}
+
 // Ref is a reference to a stream that may have been released meanwhile.
 type Ref struct {
 	s   *Stream

@@ -23,10 +23,14 @@ type Peer struct {
 	http     *HTTP // of an unmeshed endpoint
 	links    *links
 
+	place     flow.Place
 	used      atomic.Int64 // unix seconds of the last request
 	leaving   atomic.Int64 // unix nanoseconds until which it is taken to be going away
 	exchanges sync.Pool
 }
+
+// Place is what the seats of connections that lead here have as their place.
+func (p *Peer) Place() *flow.Place { return &p.place }
 
 // Meshed says whether requests travel on links.
 func (p *Peer) Meshed() bool { return p.links != nil }

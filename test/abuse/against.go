@@ -122,6 +122,7 @@ func framesOfClients(a *army, name string, dial dialer) {
 		"huge head":      framed("", false, nil, hugeHead),
 		"small fields":   framed("", false, nil, smallFields),
 		"made you reset": framed("", false, nil, madeYouReset),
+		"late reset":     framed("", false, nil, lateReset),
 		"half a block":   framed("", false, nil, halfBlock),
 		"shut window":    framed("", false, shut(), shutWindow(4)),
 		"slow streams":   framed("", false, nil, slowStreams(4)),

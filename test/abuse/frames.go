@@ -102,6 +102,27 @@ func rapidReset(p *peer) error {
 	})
 }
 
+// lateReset fills what it may have with requests, takes them back when they are being
+// served, slowly enough for no flood, and begins again.
+func lateReset(p *peer) error {
+	for first := uint32(1); ; {
+		id := first
+		for range 128 {
+			if err := p.open(id, false); err != nil {
+				return err
+			}
+			id += 2
+		}
+		time.Sleep(10 * pace)
+		for ; first < id; first += 2 {
+			if err := p.WriteRSTStream(first, http2.ErrCodeCancel); err != nil {
+				return err
+			}
+		}
+		p.c.went()
+	}
+}
+
 // madeYouReset has the proxy take streams back that were asked for: what comes
 // for them after their end is an error of theirs alone (CVE-2025-8671).
 func madeYouReset(p *peer) error {
