@@ -104,6 +104,7 @@ func (p *Pair) startServer(t testing.TB, cfg Config, i int, app netip.AddrPort) 
 	config := proxy.Config{
 		Inbound: at, Identity: p.CA.Source(t, id, w), Metrics: s.Metrics, Log: cfg.Log.With("proxy", string(w)),
 		Watch: func(mesh.Target) {}, Unwatch: func(mesh.Target) {}, Grace: testGrace, DrainTimeout: 5 * time.Second,
+		Times: unhurried(),
 	}
 	if cfg.Limit != nil {
 		cfg.Limit(&config)
@@ -129,6 +130,7 @@ func (p *Pair) startClient(t testing.TB, cfg Config) {
 		Upstreams: []proxy.Upstream{{Listen: p.Upstream, Target: mesh.Target{Host: "app.shop", Port: 80}}},
 		Identity:  p.CA.Source(t, id, "client"), Metrics: p.ClientMetrics, Log: cfg.Log.With("proxy", "client"),
 		Watch: p.answer, Unwatch: func(mesh.Target) {}, Grace: testGrace, DrainTimeout: time.Second,
+		Times: unhurried(),
 	}
 	if cfg.Limit != nil {
 		cfg.Limit(&config)
@@ -146,6 +148,12 @@ func (p *Pair) startClient(t testing.TB, cfg Config) {
 		t.Fatal(err)
 	}
 	p.stop = run(t, p.Client)
+}
+
+// unhurried has a machine that is busy with other tests not look like a peer that is
+// down.
+func unhurried() proxy.Times {
+	return proxy.Times{Connect: time.Minute, Handshake: time.Minute, AppConnect: time.Minute}
 }
 
 // answer plays the control plane for one target.
