@@ -18,6 +18,8 @@ func ProxyLimits() []ProxyLimit {
 	const many, much = 1 << 20, 1 << 30
 	return []ProxyLimit{
 		{"connections", 16, many},
+		{"told", 1, many},
+		{"told-seconds", 1, many},
 		{"quiet-seconds", 1, many},
 		{"idle-seconds", 1, many},
 		{"part-seconds", 1, many},
@@ -27,6 +29,9 @@ func ProxyLimits() []ProxyLimit {
 		{"unsent-bytes", 4 << 10, much},
 		{"destinations", 1, 4096},
 		{"awaiting", 1, many},
+		{"tries", 1, many},
+		{"room-tries", 1, many},
+		{"answer-seconds", 1, many},
 		{"start-seconds", 1, many},
 		{"head-bytes", 1 << 10, 64 << 10},
 		{"line-bytes", 256, 64 << 10},
@@ -60,6 +65,7 @@ func ProxyLimits() []ProxyLimit {
 		{"app-queue", 1, many},
 		{"queue-seconds", 1, many},
 		{"settle-seconds", 1, many},
+		{"app-tries", 1, many},
 		{"app-connect-seconds", 1, many},
 		{"connect-seconds", 1, many},
 		{"idle-connections", 1, many},

@@ -21,6 +21,7 @@ type core struct {
 	access   telemetry.AccessLog
 	limits   http1.Limits
 	times    Times
+	tries    Tries
 	grace    time.Duration // see Config.Grace
 	own      *own
 	started  time.Time

@@ -60,7 +60,7 @@ const patience = time.Second
 func drive(t *testing.T, app *fuzzedApp, says []byte, step int) []byte {
 	i := &inbound{core: &core{
 		log: slog.New(slog.DiscardHandler), buffers: &flow.Buffers{}, metrics: telemetry.NewRegistry(telemetry.Config{}),
-		own: newOwn(), started: time.Now(),
+		own: newOwn(), started: time.Now(), tries: Tries{}.WithDefaults(),
 	}}
 	port := &ownPort{Port: mesh.Port{Number: 80, Target: netip.MustParseAddrPort("192.0.2.1:80")}}
 	port.app = send.NewHTTP(send.HTTPConfig{App: true, Buffers: i.buffers, Dial: app.dial})

@@ -52,7 +52,7 @@ type seenRequest struct {
 func fuzzedCore(cfg mux.Config) *core {
 	c := &core{
 		log: slog.New(slog.DiscardHandler), buffers: &flow.Buffers{}, metrics: telemetry.NewRegistry(telemetry.Config{}),
-		own: newOwn(), started: time.Now(), http2: forApplications(cfg), grace: time.Millisecond,
+		own: newOwn(), started: time.Now(), tries: Tries{}.WithDefaults(), http2: forApplications(cfg), grace: time.Millisecond,
 	}
 	c.inClients, c.outClients = forClients(c.http2, 0)
 	return c

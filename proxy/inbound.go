@@ -133,25 +133,20 @@ func (w *worker) serve(ctx context.Context, from *caller, port *ownPort, start t
 			break
 		}
 		out = w.relay.Run(&w.caller, ex, &w.request, 0)
-		if !onceMore(out, try) {
+		if !w.inbound.onceMore(out, try) {
 			break
 		}
 	}
 	w.finish(h, out, start)
 }
 
-// maxSentAway bounds how often a request is sent to an application that ends its
-// connections of HTTP/2. It may do so after a few requests, and a client may have
-// many more under way: those meet one end after another.
-const maxSentAway = 16
-
 // onceMore says whether a request that the application surely did not take is
 // sent to it again.
-func onceMore(out flow.Outcome, try int) bool {
+func (c *core) onceMore(out flow.Outcome, try int) bool {
 	if out.Err == nil || out.Answered || !out.Err.NotHanded || !out.Again {
 		return false
 	}
-	return try == 0 || try < maxSentAway && errors.Is(out.Err, mux.ErrDraining)
+	return try == 0 || try < c.tries.SentAway && errors.Is(out.Err, mux.ErrDraining)
 }
 
 // plain serves a connection of a client that is not in the mesh. The same

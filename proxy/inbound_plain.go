@@ -56,7 +56,7 @@ func (x *inboundHTTP) serve(ctx context.Context, from *caller, port *ownPort) fl
 			return x.fail(h, flow.AsError(err, flow.AppRefused))
 		}
 		out = x.relay.Run(x.caller, ex, &x.request, 0)
-		if !onceMore(out, try) {
+		if !x.onceMore(out, try) {
 			break
 		}
 	}

@@ -141,7 +141,7 @@ func (x *outboundCall) serve(ctx context.Context) flow.Outcome {
 	room := 0
 	for begun := start; ; begun = time.Now() {
 		ep := x.pick(set, last)
-		if ep == nil || len(x.tried) >= mostTries(last) {
+		if ep == nil || len(x.tried) >= x.mostTries(last) {
 			if !x.makeRoom(ctx, last, x.tried, &room) {
 				break
 			}

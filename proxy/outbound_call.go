@@ -15,9 +15,6 @@ import (
 	"github.com/leno-mesh/leno/telemetry"
 )
 
-// maxTries bounds how many endpoints one request is offered to.
-const maxTries = 4
-
 // outboundCall is the state of one request of a client. It is used again for
 // the next one, so that a request costs no allocation.
 type outboundCall struct {
@@ -189,11 +186,11 @@ func (x *outboundCall) pick(set *balance.Set[*instance], last *flow.Error) *bala
 }
 
 // mostTries is how often a request is offered that failed so.
-func mostTries(last *flow.Error) int {
+func (o *outbound) mostTries(last *flow.Error) int {
 	if last != nil && errors.Is(last, mux.ErrDraining) {
-		return maxSentAway
+		return o.tries.SentAway
 	}
-	return maxTries
+	return o.tries.Endpoints
 }
 
 // oneMoreGo says whether a request that was not handed over may go to the

@@ -140,7 +140,7 @@ func (o *outbound) connectTo(ctx context.Context, set *balance.Set[*instance], t
 	last := flow.NotHanded(flow.NoEndpoints, nil)
 	for {
 		ep := set.Pick(o.clock(), random(), tried)
-		if ep == nil || len(tried) >= maxTries {
+		if ep == nil || len(tried) >= o.tries.Endpoints {
 			if mode != flow.ModeOpaque || !o.makeRoom(ctx, last, tried, &room) {
 				break
 			}

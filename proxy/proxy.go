@@ -106,7 +106,11 @@ type Config struct {
 	// endpoint, and MaxStrangers the ports that nothing names with connections
 	// kept. Defaults MaxAwaiting and MaxStrangers.
 	MaxAwaiting, MaxStrangers int
-	Times                     Times
+	// MaxTold bounds the refused connections that are being told why at once. Default
+	// MaxTold.
+	MaxTold int
+	Times   Times
+	Tries   Tries
 	// WideBuffers bounds what connections have beyond their small buffers, in
 	// bytes. 0 means no bound.
 	WideBuffers int64
@@ -142,6 +146,7 @@ func New(cfg Config) (*Proxy, error) {
 		{&cfg.MaxUnsent, DefaultUnsent},
 		{&cfg.MaxAwaiting, MaxAwaiting},
 		{&cfg.MaxStrangers, MaxStrangers},
+		{&cfg.MaxTold, MaxTold},
 	} {
 		if *d.v == 0 {
 			*d.v = d.otherwise
@@ -161,14 +166,14 @@ func New(cfg Config) (*Proxy, error) {
 	p.core = &core{
 		log: cfg.Log, buffers: &flow.Buffers{Wide: cfg.WideBuffers}, metrics: cfg.Metrics, access: cfg.Access,
 		limits: cfg.Limits, http2: forApplications(cfg.Link), grace: cfg.Grace, own: newOwn(), started: time.Now(), ports: ownPorts(cfg),
-		listens: make(map[netip.Addr]bool), times: cfg.Times.WithDefaults(),
+		listens: make(map[netip.Addr]bool), times: cfg.Times.WithDefaults(), tries: cfg.Tries.WithDefaults(),
 	}
 	for _, a := range inboundListens(cfg) {
 		p.core.listens[a.Addr()] = true
 	}
 	in, out := forClients(p.core.http2, cfg.ClientStreams)
 	p.core.inClients, p.core.outClients = p.core.flooded(in, telemetry.Inbound), p.core.flooded(out, telemetry.Outbound)
-	p.core.inSeats.Max, p.core.outSeats.Max, p.core.waiting.Max = cfg.MaxConns, cfg.MaxConns, maxTold
+	p.core.inSeats.Max, p.core.outSeats.Max, p.core.waiting.Max = cfg.MaxConns, cfg.MaxConns, cfg.MaxTold
 	for _, seats := range []*flow.Seats{&p.core.inSeats, &p.core.outSeats} {
 		t := &p.core.times
 		seats.Lately, seats.Part, seats.Idle, seats.Slow = t.OpaqueQuiet, t.Part, t.ClientIdle, t.SlowBody
@@ -176,7 +181,7 @@ func New(cfg Config) (*Proxy, error) {
 	}
 	sessions := tls.NewLRUClientSessionCache(1024)
 	p.peers = send.NewPeers(send.PeersConfig{
-		Dial: p.dialPeer, Link: p.core.flooded(cfg.Link, telemetry.Outbound), Buffers: p.core.buffers, Log: p.core.log,
+		Dial: p.dialPeer, Link: p.core.flooded(cfg.Link, telemetry.Outbound), Answer: p.core.times.Answer, Buffers: p.core.buffers, Log: p.core.log,
 		HTTP: p.pools(telemetry.Outbound),
 		Handshake: func(ctx context.Context, c net.Conn, e mesh.Endpoint) (net.Conn, time.Time, error) {
 			tuneLink(c)
@@ -284,7 +289,7 @@ func (p *Proxy) listen() error {
 		seated := func(ctx context.Context, c net.Conn) { p.core.seated(ctx, c, seats, serve) }
 		// What is being refused, or has just lost its seat, comes on top.
 		p.listeners = append(p.listeners, &accept.Listener{
-			Listener: l, Serve: seated, Max: 2*p.cfg.MaxConns + maxTold,
+			Listener: l, Serve: seated, Max: 2*p.cfg.MaxConns + p.cfg.MaxTold,
 		})
 		return nil
 	}

@@ -15,11 +15,11 @@ import (
 )
 
 const (
-	// maxTold bounds the refused connections that are being told why at once;
+	// MaxTold bounds the refused connections that are being told why at once;
 	// others are cut.
-	maxTold = 64
-	// tellTime bounds how long telling one takes.
-	tellTime = 2 * time.Second
+	MaxTold = 64
+	// TellTime bounds how long telling one takes.
+	TellTime = 2 * time.Second
 	// shedLogEvery is how often shedding is logged; the metrics count each.
 	shedLogEvery = 10 * time.Second
 )
@@ -66,10 +66,9 @@ func (c *core) idled(side telemetry.Direction, n int) {
 		telemetry.Label{Name: "direction", Value: side.String()}).Add(uint64(n))
 }
 
-// roomTries, roomWait and roomWaitMost bound how often, and for how long, one request
-// makes room at a peer that is full: for 1.3 s in all.
+// roomWait is how long a request waits for room at a peer that is full before its
+// second try; each wait is twice the one before, up to roomWaitMost.
 const (
-	roomTries    = 35
 	roomWait     = 5 * time.Millisecond
 	roomWaitMost = 40 * time.Millisecond
 )
@@ -79,7 +78,7 @@ const (
 // goes for one that comes, so that many requests of one client cannot end all others. It
 // says whether the request is to be sent again, after a moment for the peer to notice.
 func (o *outbound) makeRoom(ctx context.Context, e *flow.Error, at []*balance.Endpoint[*instance], tries *int) bool {
-	if e == nil || e.Reason != flow.Overloaded || *tries >= roomTries {
+	if e == nil || e.Reason != flow.Overloaded || *tries >= o.tries.Room {
 		return false
 	}
 	places := make([]*flow.Place, len(at))
@@ -112,7 +111,7 @@ func (c *core) tell(ctx context.Context, side telemetry.Direction, conn *flow.Co
 	}
 	defer seat.Leave()
 	conn.Seat = seat
-	end := time.AfterFunc(tellTime, func() { _ = conn.Conn.Close() })
+	end := time.AfterFunc(c.times.Tell, func() { _ = conn.Conn.Close() })
 	defer end.Stop()
 	defer context.AfterFunc(ctx, func() { _ = conn.Conn.Close() })()
 	switch p, err := accept.Client(conn, lastWords); {

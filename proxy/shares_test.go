@@ -39,7 +39,7 @@ func TestShareOfOneAddress(t *testing.T) {
 			cfg: Config{ClientStreams: streams, Identity: identity.NewSource(), Link: mux.Config{Budget: budget}},
 			core: &core{
 				log: slog.New(slog.DiscardHandler), buffers: &flow.Buffers{}, metrics: telemetry.NewRegistry(telemetry.Config{}),
-				own: newOwn(), started: time.Now(), grace: -1, times: Times{}.WithDefaults(),
+				own: newOwn(), started: time.Now(), grace: -1, times: Times{}.WithDefaults(), tries: Tries{}.WithDefaults(),
 			},
 		}
 		p.core.inClients, _ = forClients(forApplications(p.cfg.Link), streams)

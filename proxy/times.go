@@ -33,6 +33,11 @@ type Times struct {
 	AppConnect time.Duration // AppConnectTimeout
 	AppQueue   time.Duration // for a stream of an application; send.QueueTime
 	AppSettle  time.Duration // until an application's first SETTINGS; send.SettleTime
+	// Answer is how long a peer may be silent on a link when no new one can be had;
+	// send.AnswerTime.
+	Answer time.Duration
+	// Tell bounds how long a refused connection is told why; TellTime.
+	Tell time.Duration
 	// OpaqueQuiet is how long no byte may have moved on an opaque connection that
 	// gives way to a new one; flow.DefaultLately.
 	OpaqueQuiet time.Duration
@@ -65,6 +70,8 @@ func (t Times) WithDefaults() Times {
 		AppConnect: cmp.Or(t.AppConnect, AppConnectTimeout),
 		AppQueue:   cmp.Or(t.AppQueue, send.QueueTime),
 		AppSettle:  cmp.Or(t.AppSettle, send.SettleTime),
+		Answer:     cmp.Or(t.Answer, send.AnswerTime),
+		Tell:       cmp.Or(t.Tell, TellTime),
 
 		OpaqueQuiet: cmp.Or(t.OpaqueQuiet, flow.DefaultLately),
 		Part:        cmp.Or(t.Part, flow.PartTime),
@@ -75,6 +82,30 @@ func (t Times) WithDefaults() Times {
 		Untaken:     cmp.Or(t.Untaken, flow.UntakenTime),
 		AppIdle:     cmp.Or(t.AppIdle, send.IdleTimeout),
 		AppSpare:    cmp.Or(t.AppSpare, send.SpareTimeout),
+	}
+}
+
+// Tries bound how often one request is sent. Zero values have defaults.
+type Tries struct {
+	Endpoints int // that it is offered to; MaxTries
+	SentAway  int // to an application that ends its connections of HTTP/2; MaxSentAway
+	Room      int // to a peer that takes no more streams; MaxRoomTries
+}
+
+// The defaults of Tries.
+const (
+	MaxTries = 4
+	// MaxSentAway is many: an application may end a connection after a few requests,
+	// and a client may have many more under way. Those meet one end after another.
+	MaxSentAway = 16
+	// MaxRoomTries are 1.3 s, see roomWait.
+	MaxRoomTries = 35
+)
+
+// WithDefaults fills in what is zero.
+func (t Tries) WithDefaults() Tries {
+	return Tries{
+		Endpoints: cmp.Or(t.Endpoints, MaxTries), SentAway: cmp.Or(t.SentAway, MaxSentAway), Room: cmp.Or(t.Room, MaxRoomTries),
 	}
 }
 

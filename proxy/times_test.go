@@ -3,9 +3,11 @@ package proxy
 import (
 	"net"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/leno-mesh/leno/proxy/flow"
+	"github.com/leno-mesh/leno/proxy/mux"
 	"github.com/leno-mesh/leno/telemetry"
 )
 
@@ -41,4 +43,31 @@ func TestTimesReach(t *testing.T) {
 			break
 		}
 	}
+}
+
+// TestTries has a request be sent as often as was set, and no more.
+func TestTries(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o := &outbound{core: &core{tries: Tries{Endpoints: 2, SentAway: 3, Room: 4}.WithDefaults()}}
+		full, away := flow.NotHanded(flow.Overloaded, nil), flow.NotHanded(flow.Draining, mux.ErrDraining)
+		tries := 0
+		for o.makeRoom(t.Context(), full, nil, &tries) {
+		}
+		if tries != 4 {
+			t.Errorf("a full peer was asked %d times more", tries)
+		}
+		if n := o.mostTries(full); n != 2 {
+			t.Errorf("%d endpoints", n)
+		}
+		if n := o.mostTries(away); n != 3 {
+			t.Errorf("%d times to an endpoint that sends requests away", n)
+		}
+		tries = 0
+		for o.onceMore(flow.Outcome{Err: away, Again: true}, tries) {
+			tries++
+		}
+		if tries != 3 {
+			t.Errorf("%d times to an application that sends requests away", tries)
+		}
+	})
 }

@@ -47,6 +47,10 @@ type Limits struct {
 	AppQueue    int // requests that wait for one of these
 	Awaiting    int // requests that wait for one destination
 	Strangers   int // ports that nothing names
+	Told        int // refused connections that are being told why
+	Endpoints   int // that one request is offered to
+	SentAway    int // times that one is sent to an application which ends its connections
+	Room        int // times that one is sent to a peer that takes no more streams
 	AdminConns  int
 	AdminProbes int
 	Series      int // of metrics
@@ -66,7 +70,7 @@ type Limits struct {
 
 	// Seconds; see proxy.Times.
 	OpaqueQuiet, Part, ClientIdle, SlowBody int
-	ClientEnded                             int
+	ClientEnded, Answer, Tell               int
 	Head, Handshake, Start, Connect         int
 	AppConnect, AppQueueTime, AppSettle     int
 	Linger, Untaken, AppIdleTime, AppSpare  int
@@ -178,7 +182,8 @@ func (l *Limits) fixed() {
 	l.HeldBlock, l.Answers, l.Stall = mux.MaxHeldBlock, mux.MaxAnswers, seconds(mux.StallTime)
 	l.AppConns, l.AppQueue, l.AppIdle, l.AppIdleLong = send.DefaultShared, send.DefaultQueued, send.MaxIdleConns, send.LongIdleConns
 	l.Series = DefaultSeries
-	l.Awaiting, l.Strangers = proxy.MaxAwaiting, proxy.MaxStrangers
+	l.Awaiting, l.Strangers, l.Told = proxy.MaxAwaiting, proxy.MaxStrangers, proxy.MaxTold
+	l.Endpoints, l.SentAway, l.Room = proxy.MaxTries, proxy.MaxSentAway, proxy.MaxRoomTries
 	l.AdminConns, l.AdminProbes = admin.MaxConns, admin.MaxProbes
 	t := proxy.Times{}.WithDefaults()
 	for n, d := range l.times(&t) {
@@ -223,8 +228,8 @@ func openFiles() int {
 func (l *Limits) times(t *proxy.Times) map[*int]*time.Duration {
 	return map[*int]*time.Duration{
 		&l.OpaqueQuiet: &t.OpaqueQuiet, &l.Part: &t.Part, &l.ClientIdle: &t.ClientIdle, &l.SlowBody: &t.SlowBody,
-		&l.ClientEnded: &t.ClientEnded,
-		&l.Head:        &t.Head, &l.Handshake: &t.Handshake, &l.Start: &t.Start, &l.Connect: &t.Connect,
+		&l.ClientEnded: &t.ClientEnded, &l.Answer: &t.Answer, &l.Tell: &t.Tell,
+		&l.Head: &t.Head, &l.Handshake: &t.Handshake, &l.Start: &t.Start, &l.Connect: &t.Connect,
 		&l.AppConnect: &t.AppConnect, &l.AppQueueTime: &t.AppQueue, &l.AppSettle: &t.AppSettle,
 		&l.Linger: &t.Linger, &l.Untaken: &t.Untaken, &l.AppIdleTime: &t.AppIdle, &l.AppSpare: &t.AppSpare,
 	}
@@ -236,6 +241,11 @@ func (l *Limits) Times() (t proxy.Times) {
 		*d = time.Duration(*n) * time.Second
 	}
 	return t
+}
+
+// Tries gives how often a request is sent.
+func (l *Limits) Tries() proxy.Tries {
+	return proxy.Tries{Endpoints: l.Endpoints, SentAway: l.SentAway, Room: l.Room}
 }
 
 // HTTP1 gives the part of the codec.

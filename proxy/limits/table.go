@@ -66,6 +66,11 @@ func connections() []Row {
 			Past: "the connection that has kept the proxy waiting the longest is ended, an idle link, or a quiet opaque one; where there is none, the new one is refused",
 			Code: overloaded, Least: 16, Most: many, field: func(l *Limits) *int { return &l.Connections },
 		},
+		{
+			Name: "told", What: "refused connections that are being told why at once", Who: anybody, Past: "others are cut",
+			Code: "–", Least: 1, Most: many, field: func(l *Limits) *int { return &l.Told },
+		},
+		timed("told-seconds", "seconds that one may take to be told", anybody, "it is cut", "–", func(l *Limits) *int { return &l.Tell }),
 		timed("quiet-seconds", "seconds without a byte after which an opaque connection may give way, when all of them are taken", anybody,
 			"it is ended, if it is the quietest of whoever has the most", overloaded, func(l *Limits) *int { return &l.OpaqueQuiet }),
 		timed("idle-seconds", "seconds for which a client's connection is kept without a request; those of opaque protocols have no limit", anybody,
@@ -99,6 +104,17 @@ func connections() []Row {
 			Name: "awaiting", What: "requests that wait for one destination to get an endpoint", Who: clients,
 			Past: "the request is refused", Code: overloaded, Least: 1, Most: many, field: func(l *Limits) *int { return &l.Awaiting },
 		},
+		{
+			Name: "tries", What: "endpoints that one request is offered to which none of them takes", Who: peers,
+			Past: "the request fails for the reason of the last one", Code: flow.ConnectFailed.String(), Least: 1, Most: many,
+			field: func(l *Limits) *int { return &l.Endpoints },
+		},
+		{
+			Name: "room-tries", What: "times that one request is sent to a peer which takes no more streams, each up to 40 ms after the one before", Who: peers,
+			Past: "the request fails", Code: overloaded, Least: 1, Most: many, field: func(l *Limits) *int { return &l.Room },
+		},
+		timed("answer-seconds", "seconds for which a peer may be silent on a link, when no new one can be had", peers, "the requests for it fail",
+			flow.ConnectFailed.String(), func(l *Limits) *int { return &l.Answer }),
 		timed("start-seconds", "seconds that one waits for the only instances to begin to listen", clients,
 			"it is handed to one of them, which refuses it", flow.AppRefused.String(), func(l *Limits) *int { return &l.Start }),
 	}
@@ -222,6 +238,10 @@ func applications() []Row {
 		timed("queue-seconds", "seconds that one waits", asker, "the request is refused", overloaded, func(l *Limits) *int { return &l.AppQueueTime }),
 		timed("settle-seconds", "seconds until the first SETTINGS of a connection of HTTP/2", "application", "the requests that wait fail",
 			flow.AppBadResponse.String(), func(l *Limits) *int { return &l.AppSettle }),
+		{
+			Name: "app-tries", What: "times that one request is sent to an application which ends its connections of HTTP/2 with requests under way", Who: "application",
+			Past: "the request fails", Code: flow.Draining.String(), Least: 1, Most: many, field: func(l *Limits) *int { return &l.SentAway },
+		},
 		timed("app-connect-seconds", "seconds to connect to the workload's application", "application", "the request fails",
 			flow.AppTimeout.String(), func(l *Limits) *int { return &l.AppConnect }),
 		timed("connect-seconds", "seconds to connect to a peer's proxy, or to what is not in the mesh", peers,

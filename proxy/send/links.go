@@ -1,6 +1,7 @@
 package send
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -12,6 +13,10 @@ import (
 	"github.com/leno-mesh/leno/proxy/mux"
 )
 
+// AnswerTime is how long an old link that is silent is waited for, where no new
+// one can be had.
+const AnswerTime = time.Second
+
 const (
 	// idleLink is how long a link without streams is kept.
 	idleLink = 90 * time.Second
@@ -20,9 +25,6 @@ const (
 	// leavingTime is how long a peer that asked for no more streams is taken
 	// to be going away.
 	leavingTime = 5 * time.Second
-	// answerTime is how long an old link that is silent is waited for, where no new
-	// one can be had.
-	answerTime = time.Second
 	// maxDials bounds the links that are opened for one stream: a peer may
 	// send each one away at once, or cut it off.
 	maxDials = 3
@@ -103,7 +105,7 @@ func (l *links) get(ctx context.Context) (*mux.Conn, error) {
 // connections, only to cut them off: it lives, and a link on which it has been silent
 // may be so for a moment more.
 func (l *links) old(ctx context.Context, vain error) (*mux.Conn, error) {
-	late := time.NewTimer(answerTime)
+	late := time.NewTimer(cmp.Or(l.peer.peers.Answer, AnswerTime))
 	defer late.Stop()
 	for {
 		l.mu.Lock()

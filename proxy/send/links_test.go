@@ -130,9 +130,9 @@ func TestOldLinkAnswers(t *testing.T) {
 		waited time.Duration
 		reason flow.Reason
 	}{
-		"a moment later":       {after: answerTime / 2, dials: 1 + maxDials, waited: answerTime / 2},
+		"a moment later":       {after: AnswerTime / 2, dials: 1 + maxDials, waited: AnswerTime / 2},
 		"while one is dialled": {silent: true, after: time.Second, dials: 2, waited: time.Second},
-		"not in time":          {after: never, dials: 1 + maxDials, waited: answerTime, reason: flow.ConnectFailed},
+		"not in time":          {after: never, dials: 1 + maxDials, waited: AnswerTime, reason: flow.ConnectFailed},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

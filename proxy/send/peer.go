@@ -160,6 +160,7 @@ type PeersConfig struct {
 	// Dial opens a TCP connection.
 	Dial    func(ctx context.Context, to netip.AddrPort) (net.Conn, error)
 	Link    mux.Config
+	Answer  time.Duration // default AnswerTime
 	Buffers *flow.Buffers
 	HTTP    HTTPConfig // Dial and Go are filled in
 	// Log hears at level debug of links that failed; nil means nobody does.

@@ -4,18 +4,38 @@ import (
 	"net"
 
 	"github.com/leno-mesh/leno/proxy/flow"
+	"github.com/leno-mesh/leno/proxy/http1"
 )
 
 // Tunnel is an exchange on a connection of its own, for a request whose answer
 // may end HTTP there: Upgrade and CONNECT.
-type Tunnel struct{ httpConn }
+type Tunnel struct {
+	httpConn
+	meshed bool // a peer's proxy reads the request at the other end
+}
 
 // NewTunnel makes the exchange on an opaque connection that nothing was read
 // from yet. It takes it over.
 func NewTunnel(d flow.Duplex, cfg HTTPConfig) *Tunnel {
 	pool := NewHTTP(cfg)
 	pool.Close() // so that the connection is not kept
-	return &Tunnel{httpConn{conn: flow.NewConn(Conn(d), cfg.Buffers), pool: pool, tunnel: true}}
+	_, meshed := d.(*flow.StreamDuplex)
+	return &Tunnel{httpConn{conn: flow.NewConn(Conn(d), cfg.Buffers), pool: pool, tunnel: true}, meshed}
+}
+
+// Receive is part of flow.Exchange. An answer that the peer's proxy made itself says
+// why in leno-reason, which it takes out of those of applications.
+func (t *Tunnel) Receive(r *flow.Response) error {
+	if err := t.httpConn.Receive(r); err != nil || !t.meshed {
+		return err
+	}
+	for i := range t.parser.Fields {
+		f := &t.parser.Fields[i]
+		if f.Kind == http1.KindLeno && flow.EqualFold(flow.View(f.Name), flow.FieldReason) {
+			return &flow.Error{Reason: flow.ParseReason(flow.View(f.Value)), Remote: true}
+		}
+	}
+	return nil
 }
 
 // Duplex gives the connection after an answer that ended HTTP.

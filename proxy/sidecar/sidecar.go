@@ -96,7 +96,7 @@ func (s *Sidecar) buildProxy() (err error) {
 		Identity: s.source, Metrics: s.metrics, Log: s.log,
 		Link: l.Link(), Software: s.cfg.Version, Limits: l.HTTP1(), DrainTimeout: s.cfg.DrainTimeout,
 		MaxConns: l.Connections, MaxHandshakes: l.Handshakes, MaxDestinations: l.Destinations,
-		Times: l.Times(), MaxAwaiting: l.Awaiting, MaxStrangers: l.Strangers,
+		Times: l.Times(), MaxAwaiting: l.Awaiting, MaxStrangers: l.Strangers, MaxTold: l.Told, Tries: l.Tries(),
 		AppConns: l.AppConns, AppQueue: l.AppQueue,
 		PeerLinks: l.PeerLinks, PeerStreams: l.PeerStreams, ClientStreams: l.ClientStreams,
 		WideBuffers: int64(l.WideBuffers), MaxUnsent: l.Unsent, IdleConns: l.IdleConns, AppIdle: l.AppIdle, AppIdleLong: l.AppIdleLong,

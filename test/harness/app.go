@@ -22,7 +22,7 @@ const IDHeader = "X-Request-Number"
 // at any moment.
 const appDelay = 3 * time.Millisecond
 
-// App is an HTTP application that writes down each request before it answers.
+// App is an application of HTTP/1 and HTTP/2 that writes down each request before it answers.
 type App struct {
 	*Process
 	At  netip.AddrPort
@@ -73,7 +73,11 @@ func role() {
 	parts := strings.Split(spec, "|")
 	log, err := os.OpenFile(parts[2], os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
 	if err == nil {
-		err = http.ListenAndServe(parts[1], answers(parts[0], log))
+		var both http.Protocols
+		both.SetHTTP1(true)
+		both.SetUnencryptedHTTP2(true)
+		s := &http.Server{Addr: parts[1], Handler: answers(parts[0], log), Protocols: &both}
+		err = s.ListenAndServe()
 	}
 	fmt.Fprintln(os.Stderr, err)
 	os.Exit(1)
