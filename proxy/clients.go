@@ -104,7 +104,7 @@ func (s *clientSet) serve(ctx context.Context, c *flow.Conn, cfg mux.Config, ser
 	l := mux.NewServer(flow.ConnDuplex{Conn: c}, cfg, func(st *mux.Stream) {
 		c.Seat.Begin()
 		serve(c.Seat, st)
-		c.Seat.End(st.Whole())
+		c.Seat.End(st.Answered())
 	})
 	s.add(l)
 	defer s.remove(l)

@@ -146,7 +146,7 @@ func (c *core) onceMore(out flow.Outcome, try int) bool {
 	if out.Err == nil || out.Answered || !out.Err.NotHanded || !out.Again {
 		return false
 	}
-	return try == 0 || try < c.tries.SentAway && errors.Is(out.Err, mux.ErrDraining)
+	return try == 0 || try+1 < c.tries.SentAway && errors.Is(out.Err, mux.ErrDraining)
 }
 
 // plain serves a connection of a client that is not in the mesh. The same
@@ -183,12 +183,12 @@ func (i *inbound) plain(ctx context.Context, c *flow.Conn, to netip.AddrPort) {
 func (i *inbound) requests(ctx context.Context, c *flow.Conn, from *caller, port *ownPort) {
 	x := newInboundHTTP(i, c)
 	defer context.AfterFunc(ctx, x.relay.End)()
-	c.Seat.OnEnd(func() { x.relay.Interrupt(flow.ClientGone, http2.ErrCodeCancel) })
+	c.Seat.OnEnd(func() { x.relay.EndFor(flow.ClientGone, http2.ErrCodeCancel) })
 	c.Seat.OnSlow(func() { x.relay.Interrupt(flow.SlowRequest, http2.ErrCodeCancel) })
 	if st := streamOf(flow.ConnDuplex{Conn: c}); st != nil {
 		st.OnAbort(func(e *mux.StreamError) {
-			x.relay.End() // nobody says it again, and the next request may be read already
 			x.relay.Gone(e)
+			x.relay.End() // the next request may be read already
 		})
 	}
 	for {

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/netip"
 	"os"
+	"runtime"
 	"strings"
 	"syscall"
 	"testing"
@@ -20,6 +21,7 @@ import (
 	"github.com/leno-mesh/leno/proxy"
 	"github.com/leno-mesh/leno/proxy/http1"
 	"github.com/leno-mesh/leno/proxy/link"
+	"github.com/leno-mesh/leno/proxy/mux"
 	"github.com/leno-mesh/leno/proxy/proxytest"
 )
 
@@ -257,6 +259,35 @@ func TestGoneClients(t *testing.T) {
 	if got := p.Client.Spent().Clients; got > 2 {
 		t.Errorf("%d connections", got)
 	}
+}
+
+// TestRoomAtFullPeer has a peer that takes no more streams: a request gets the place of
+// the one that has waited for its client the longest, and no other ends.
+func TestRoomAtFullPeer(t *testing.T) {
+	p := limited(t, appAt(t, echo), func(c *proxy.Config) {
+		c.PeerStreams, c.Times.Room, c.Link.Budget = 2, patience, mux.NewBudget(1<<30)
+	})
+	var slow [2]net.Conn
+	for i := range slow {
+		slow[i] = dial(t, p.Upstream)
+		fmt.Fprint(slow[i], "POST / HTTP/1.1\r\nHost: app.shop\r\nContent-Length: 4\r\n\r\nla")
+		for end := time.Now().Add(patience); p.Server.Proxy.Spent().Streams <= i && time.Now().Before(end); {
+			runtime.Gosched() // nothing tells when it has been sent
+		}
+	}
+	if got := askOnce(t, p.Upstream); got != "200 " {
+		t.Errorf("it got %q", got)
+	}
+	_ = slow[0].SetReadDeadline(time.Now().Add(patience))
+	if _, err := io.Copy(io.Discard, slow[0]); !errors.Is(err, syscall.ECONNRESET) {
+		t.Errorf("the oldest saw no reset but %v", err)
+	}
+	fmt.Fprint(slow[1], "te")
+	_ = slow[1].SetReadDeadline(time.Now().Add(patience))
+	if resp, err := http.ReadResponse(bufio.NewReader(slow[1]), nil); err != nil || resp.StatusCode != http.StatusOK {
+		t.Errorf("the other one got %v, %v", resp, err)
+	}
+	counted(t, p.ClientMetrics, "leno_shed_total", 1)
 }
 
 // TestTimesAreSet has a proxy wait for no longer than it was told.

@@ -82,7 +82,7 @@ func (o *outbound) requests(ctx context.Context, c *flow.Conn, fixed *destinatio
 	x := newOutboundHTTP(o, c, fixed)
 	defer x.release()
 	defer context.AfterFunc(ctx, x.relay.End)()
-	c.Seat.OnEnd(func() { x.relay.Interrupt(flow.ClientGone, http2.ErrCodeCancel) })
+	c.Seat.OnEnd(func() { x.relay.EndFor(flow.ClientGone, http2.ErrCodeCancel) })
 	c.Seat.OnSlow(func() { x.relay.Interrupt(flow.SlowRequest, http2.ErrCodeCancel) })
 	for {
 		if err := x.http1.ReadRequest(&x.request); err != nil {
@@ -138,11 +138,11 @@ func (x *outboundCall) serve(ctx context.Context) flow.Outcome {
 	}
 	x.tried = x.tried[:0]
 	var last *flow.Error
-	room := 0
+	var room room
 	for begun := start; ; begun = time.Now() {
 		ep := x.pick(set, last)
 		if ep == nil || len(x.tried) >= x.mostTries(last) {
-			if !x.makeRoom(ctx, last, x.tried, &room) {
+			if !x.makeRoom(ctx, &room) {
 				break
 			}
 			x.tried = x.tried[:0]
@@ -154,6 +154,7 @@ func (x *outboundCall) serve(ctx context.Context) flow.Outcome {
 			return x.finish(ep, out, start)
 		}
 		last = out.Err
+		room.note(last, ep)
 		x.tried = append(x.tried, ep)
 	}
 	if last == nil {
@@ -165,7 +166,8 @@ func (x *outboundCall) serve(ctx context.Context) flow.Outcome {
 // send puts the request on its way to one endpoint and relays the answer.
 func (x *outboundCall) send(ctx context.Context, ep *balance.Endpoint[*instance], timeout time.Duration, fresh bool) flow.Outcome {
 	in := ep.Peer
-	x.seat.Leads(in.Place())
+	x.seat.Uses(in.Place())
+	defer x.seat.Used(in.Place())
 	ex, err := in.Exchange(x.relay.Opening(ctx, &x.request), &x.request, in.where, in.httpTarget, fresh)
 	if err != nil {
 		return flow.Outcome{Err: flow.AsError(err, flow.ConnectFailed), Again: true}

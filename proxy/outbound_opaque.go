@@ -70,7 +70,8 @@ func (o *outbound) detect(ctx context.Context, c *flow.Conn, d *destination, r *
 
 func (o *outbound) watch(c *flow.Conn, d *destination, e *early) (mesh.Protocol, *early, error) {
 	c.Seat.Hold()
-	c.Seat.Leads(e.ep.Peer.Place())
+	c.Seat.Uses(e.ep.Peer.Place())
+	defer c.Seat.Used(e.ep.Peer.Place())
 	up := flow.NewConn(send.Conn(e.up), o.buffers)
 	w := accept.NewWatch(c, up)
 	p, by, err := w.Decide()
@@ -136,12 +137,12 @@ func (o *outbound) connect(ctx context.Context, d *destination, r *resolved, mod
 // link: that it stands is enough, and up comes back nil.
 func (o *outbound) connectTo(ctx context.Context, set *balance.Set[*instance], target string, mode flow.Mode) (*early, error) {
 	var tried []*balance.Endpoint[*instance]
-	room := 0
+	var room room
 	last := flow.NotHanded(flow.NoEndpoints, nil)
 	for {
 		ep := set.Pick(o.clock(), random(), tried)
 		if ep == nil || len(tried) >= o.tries.Endpoints {
-			if mode != flow.ModeOpaque || !o.makeRoom(ctx, last, tried, &room) {
+			if mode != flow.ModeOpaque || !o.makeRoom(ctx, &room) {
 				break
 			}
 			tried = tried[:0]
@@ -167,6 +168,7 @@ func (o *outbound) connectTo(ctx context.Context, set *balance.Set[*instance], t
 		if !last.NotHanded {
 			break
 		}
+		room.note(last, ep)
 		tried = append(tried, ep)
 	}
 	return nil, last
@@ -274,9 +276,11 @@ func (x *outboundHTTP) tunnel(ctx context.Context) {
 		x.end(x.fail(flow.AsError(err, flow.ConnectFailed), nil))
 		return
 	}
-	x.seat.Leads(e.ep.Peer.Place())
 	t := send.NewTunnel(e.up, send.HTTPConfig{Limits: x.limits, Buffers: x.buffers})
+	t.Meshed = e.ep.Peer.Meshed() && r.Protocol != mesh.Opaque
+	x.seat.Uses(e.ep.Peer.Place())
 	out := x.finish(e.ep, x.relay.Run(x.caller, t, &x.request, timeout), start)
+	x.seat.Used(e.ep.Peer.Place())
 	if !out.Switched {
 		x.end(out)
 		return

@@ -11,6 +11,7 @@ import (
 	"github.com/leno-mesh/leno/proxy/balance"
 	"github.com/leno-mesh/leno/proxy/flow"
 	"github.com/leno-mesh/leno/proxy/http2"
+	"github.com/leno-mesh/leno/proxy/mux"
 	"github.com/leno-mesh/leno/telemetry"
 )
 
@@ -66,31 +67,57 @@ func (c *core) idled(side telemetry.Direction, n int) {
 		telemetry.Label{Name: "direction", Value: side.String()}).Add(uint64(n))
 }
 
-// roomWait is how long a request waits for room at a peer that is full before its
-// second try; each wait is twice the one before, up to roomWaitMost.
+// RoomTime is how long a request asks again at peers that take no more streams, and
+// roomWait how long it waits before the second try; each wait is twice the one before,
+// up to roomWaitMost.
 const (
+	RoomTime     = time.Second
 	roomWait     = 5 * time.Millisecond
 	roomWaitMost = 40 * time.Millisecond
 )
 
-// makeRoom ends the client that keeps a request waiting the longest at the endpoints
-// that were tried, because these take no more streams: this proxy's own may be why. One
-// goes for one that comes, so that many requests of one client cannot end all others. It
-// says whether the request is to be sent again, after a moment for the peer to notice.
-func (o *outbound) makeRoom(ctx context.Context, e *flow.Error, at []*balance.Endpoint[*instance], tries *int) bool {
-	if e == nil || e.Reason != flow.Overloaded || *tries >= o.tries.Room {
+// room is what one request knows of the peers that took no more streams.
+type room struct {
+	since time.Time     // of the first such try
+	wait  time.Duration // before the last one
+	full  []*flow.Place // in this round
+}
+
+// note keeps which endpoint it was. An application that has enough to do is another
+// matter: its proxy had a place.
+func (r *room) note(e *flow.Error, ep *balance.Endpoint[*instance]) {
+	if full(e) {
+		r.full = append(r.full, ep.Peer.Place())
+	}
+}
+
+// full says whether a link or its peer takes no more streams.
+func full(e *flow.Error) bool {
+	var refused *mux.StreamError
+	return e != nil && e.Reason == flow.Overloaded && (errors.Is(e, mux.ErrFull) || errors.As(e, &refused))
+}
+
+// makeRoom ends the client that keeps a request waiting the longest at the peers that
+// take no more streams: this proxy's own may be why. One goes for one that comes, so that
+// many requests of one client cannot end all others. It says whether the request is to be
+// sent again, after a moment for the peer to notice.
+func (o *outbound) makeRoom(ctx context.Context, r *room) bool {
+	if len(r.full) == 0 {
 		return false
 	}
-	places := make([]*flow.Place, len(at))
-	for i, ep := range at {
-		places[i] = ep.Peer.Place()
+	if r.since.IsZero() {
+		r.since = time.Now()
 	}
-	if o.outSeats.Yield(places...) {
+	if time.Since(r.since) >= o.times.Room {
+		return false
+	}
+	if r.wait == 0 && o.outSeats.Yield(r.full...) {
 		o.shed(telemetry.Outbound, "a request that kept a full peer waiting was ended")
 	}
-	timer := time.NewTimer(min(roomWait<<min(*tries, 8), roomWaitMost))
+	r.wait = min(max(2*r.wait, roomWait), roomWaitMost)
+	r.full = r.full[:0]
+	timer := time.NewTimer(r.wait)
 	defer timer.Stop()
-	*tries++
 	select {
 	case <-timer.C:
 		return true

@@ -36,6 +36,8 @@ type Times struct {
 	// Answer is how long a peer may be silent on a link when no new one can be had;
 	// send.AnswerTime.
 	Answer time.Duration
+	// Room is how long a request asks again where no more streams are taken; RoomTime.
+	Room time.Duration
 	// Tell bounds how long a refused connection is told why; TellTime.
 	Tell time.Duration
 	// OpaqueQuiet is how long no byte may have moved on an opaque connection that
@@ -71,6 +73,7 @@ func (t Times) WithDefaults() Times {
 		AppQueue:   cmp.Or(t.AppQueue, send.QueueTime),
 		AppSettle:  cmp.Or(t.AppSettle, send.SettleTime),
 		Answer:     cmp.Or(t.Answer, send.AnswerTime),
+		Room:       cmp.Or(t.Room, RoomTime),
 		Tell:       cmp.Or(t.Tell, TellTime),
 
 		OpaqueQuiet: cmp.Or(t.OpaqueQuiet, flow.DefaultLately),
@@ -89,7 +92,6 @@ func (t Times) WithDefaults() Times {
 type Tries struct {
 	Endpoints int // that it is offered to; MaxTries
 	SentAway  int // to an application that ends its connections of HTTP/2; MaxSentAway
-	Room      int // to a peer that takes no more streams; MaxRoomTries
 }
 
 // The defaults of Tries.
@@ -98,15 +100,11 @@ const (
 	// MaxSentAway is many: an application may end a connection after a few requests,
 	// and a client may have many more under way. Those meet one end after another.
 	MaxSentAway = 16
-	// MaxRoomTries are 1.3 s, see roomWait.
-	MaxRoomTries = 35
 )
 
 // WithDefaults fills in what is zero.
 func (t Tries) WithDefaults() Tries {
-	return Tries{
-		Endpoints: cmp.Or(t.Endpoints, MaxTries), SentAway: cmp.Or(t.SentAway, MaxSentAway), Room: cmp.Or(t.Room, MaxRoomTries),
-	}
+	return Tries{Endpoints: cmp.Or(t.Endpoints, MaxTries), SentAway: cmp.Or(t.SentAway, MaxSentAway)}
 }
 
 // client wraps a client's connection.

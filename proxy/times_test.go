@@ -6,8 +6,11 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/leno-mesh/leno/proxy/balance"
 	"github.com/leno-mesh/leno/proxy/flow"
+	"github.com/leno-mesh/leno/proxy/http2"
 	"github.com/leno-mesh/leno/proxy/mux"
+	"github.com/leno-mesh/leno/proxy/send"
 	"github.com/leno-mesh/leno/telemetry"
 )
 
@@ -48,13 +51,25 @@ func TestTimesReach(t *testing.T) {
 // TestTries has a request be sent as often as was set, and no more.
 func TestTries(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		o := &outbound{core: &core{tries: Tries{Endpoints: 2, SentAway: 3, Room: 4}.WithDefaults()}}
-		full, away := flow.NotHanded(flow.Overloaded, nil), flow.NotHanded(flow.Draining, mux.ErrDraining)
-		tries := 0
-		for o.makeRoom(t.Context(), full, nil, &tries) {
-		}
-		if tries != 4 {
-			t.Errorf("a full peer was asked %d times more", tries)
+		o := &outbound{core: &core{
+			started: time.Now(),
+			tries:   Tries{Endpoints: 2, SentAway: 3}.WithDefaults(), times: Times{Room: time.Minute}.WithDefaults(),
+		}}
+		refused := &mux.StreamError{Code: http2.ErrCodeRefusedStream, Remote: true}
+		full, away := flow.NotHanded(flow.Overloaded, refused), flow.NotHanded(flow.Draining, mux.ErrDraining)
+		ep := &balance.Endpoint[*instance]{Peer: &instance{Peer: &send.Peer{}}}
+		for e, want := range map[*flow.Error]time.Duration{
+			full: time.Minute, flow.NotHanded(flow.Overloaded, mux.ErrFull): time.Minute,
+			away: 0, flow.NotHanded(flow.Overloaded, nil): 0, // of an application that has enough to do
+		} {
+			var r room
+			for r.note(e, ep); o.makeRoom(t.Context(), &r); {
+				r.note(e, ep)
+			}
+			if got := o.clock(); got < want || got > want+roomWaitMost {
+				t.Errorf("after %v it was tried again for %s", e, got)
+			}
+			o.started = time.Now()
 		}
 		if n := o.mostTries(full); n != 2 {
 			t.Errorf("%d endpoints", n)
@@ -62,12 +77,12 @@ func TestTries(t *testing.T) {
 		if n := o.mostTries(away); n != 3 {
 			t.Errorf("%d times to an endpoint that sends requests away", n)
 		}
-		tries = 0
+		tries := 0
 		for o.onceMore(flow.Outcome{Err: away, Again: true}, tries) {
 			tries++
 		}
-		if tries != 3 {
-			t.Errorf("%d times to an application that sends requests away", tries)
+		if tries != 2 {
+			t.Errorf("%d times more to an application that sends requests away", tries)
 		}
 	})
 }

@@ -156,9 +156,17 @@ func (h *HTTP1) Respond(r *flow.Response, end bool) error {
 	}
 	h.conn.SetOut(http1.AppendEnd(out))
 	if end || r.Status < 200 || r.Switched {
-		return h.conn.Flush()
+		return h.answered(h.conn.Flush(), end)
 	}
 	return nil
+}
+
+// answered notes that the answer has been written whole, when it has.
+func (h *HTTP1) answered(err error, end bool) error {
+	if end && err == nil {
+		h.conn.Seat.Answered()
+	}
+	return err
 }
 
 // frame adds the fields that are about this connection only, and decides
@@ -194,13 +202,15 @@ func (h *HTTP1) frame(out []byte, r *flow.Response, minor uint8, end bool) []byt
 }
 
 // Write is part of flow.Sink.
-func (h *HTTP1) Write(p []byte, end bool) error { return h.sink.Write(p, end) }
+func (h *HTTP1) Write(p []byte, end bool) error { return h.answered(h.sink.Write(p, end), end) }
 
 // Flush is part of flow.Sink.
 func (h *HTTP1) Flush() error { return h.conn.Flush() }
 
 // Finish is part of flow.Sink.
-func (h *HTTP1) Finish(trailers []flow.Field) error { return h.sink.Finish(trailers) }
+func (h *HTTP1) Finish(trailers []flow.Field) error {
+	return h.answered(h.sink.Finish(trailers), true)
+}
 
 // StopBody is part of flow.Caller.
 func (h *HTTP1) StopBody() { _ = h.conn.SetReadDeadline(time.Unix(1, 0)) }

@@ -26,7 +26,7 @@ func (s *Seats) gone() (found *Seat) {
 }
 
 // awaits says whether the client is the one that waits, for an answer.
-func (s *Seat) awaits() bool { return s.working() && !s.waits() }
+func (s *Seat) awaits() bool { return s.working() && !s.waits() && !s.answered.Load() }
 
 // left says whether the client that waits for an answer went away. One that has ended
 // its direction mostly did; but some end it behind their last request, so it counts

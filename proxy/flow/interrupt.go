@@ -25,8 +25,8 @@ func (x *Relay) begin(ex Exchange, timeout time.Duration) Reason {
 	if x.early.why != ReasonNone {
 		x.interrupt(x.early.why, x.early.code)
 	}
-	if x.ended {
-		x.interrupt(Draining, 0)
+	if x.ended.why != ReasonNone {
+		x.interrupt(x.ended.why, x.ended.code)
 	}
 	why := x.why
 	x.mu.Unlock()
@@ -79,12 +79,18 @@ func (x *Relay) Gone(e *mux.StreamError) {
 	x.Interrupt(ClientGone, code)
 }
 
-// End interrupts the request under way and every later one.
-func (x *Relay) End() {
+// End interrupts the request under way and every later one, because the proxy ends.
+func (x *Relay) End() { x.EndFor(Draining, 0) }
+
+// EndFor is Interrupt for the request under way and every later one: nobody says it
+// again where it comes before the exchange has been opened, or between two tries.
+func (x *Relay) EndFor(why Reason, code http2.ErrCode) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	x.ended = true
-	x.interrupt(Draining, 0)
+	if x.ended.why == ReasonNone {
+		x.ended = stop{why, code}
+	}
+	x.interrupt(why, code)
 }
 
 // Await has an interruption count from now on that comes before Run does: the
@@ -165,8 +171,8 @@ func (x *Relay) resume(ex Exchange) {
 	defer x.mu.Unlock()
 	x.current = ex
 	switch {
-	case x.ended:
-		x.interrupt(Draining, 0)
+	case x.ended.why != ReasonNone:
+		x.interrupt(x.ended.why, x.ended.code)
 	case x.over():
 		x.interrupt(Timeout, 0)
 	}

@@ -39,7 +39,7 @@ type Relay struct {
 	current Exchange  // guarded by mu; what Interrupt would cancel
 	why     Reason    // guarded by mu; for which it was interrupted
 	due     time.Time // guarded by mu; when the time is over
-	ended   bool      // guarded by mu; End was called
+	ended   stop      // guarded by mu; see EndFor
 	awaited bool      // guarded by mu; see Await
 	early   stop      // guarded by mu; an interruption before Run
 	// gone is closed by that; nil: nobody waits for it.

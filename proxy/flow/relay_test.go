@@ -175,6 +175,21 @@ func (e *taking) Next() ([]byte, error) {
 	return e.answering.Next()
 }
 
+// TestEndedBeforeItRuns has a caller be gone for good before its request has an
+// exchange: it is not sent, nor is one after it.
+func TestEndedBeforeItRuns(t *testing.T) {
+	x := &Relay{}
+	x.EndFor(ClientGone, http2.ErrCodeCancel)
+	x.End() // the proxy ends too, which changes nothing
+	for range 2 {
+		ex := &taking{received: make(chan struct{})}
+		out := x.Run(&uploading{pieces: []string{"late"}}, ex, &Request{Length: -1}, 0)
+		if out.Err == nil || out.Err.Reason != ClientGone || !out.Err.NotHanded || len(ex.took) > 0 {
+			t.Errorf("%q was sent: %+v", ex.took, out)
+		}
+	}
+}
+
 // TestKeptBodyEnds has what was kept of a body for another try end with its
 // request, whatever became of that: the next request is another client's.
 func TestKeptBodyEnds(t *testing.T) {

@@ -64,8 +64,10 @@ type Seat struct {
 	busy    atomic.Bool   // a request is under way
 	streams atomic.Int32  // that are under way, where there are many
 	holds   atomic.Bool   // a way to the server was opened for it
-	to      atomic.Pointer[Place]
-	moved   atomic.Int64 // bytes since the stamp
+	places  places
+	// answered says that the answer is whole, whatever the request's body does.
+	answered atomic.Bool
+	moved    atomic.Int64 // bytes since the stamp
 	// onEnd wakes up who works for the connection when it is taken away.
 	onEnd  atomic.Pointer[func()]
 	onSlow atomic.Pointer[func()] // see OnSlow
@@ -116,17 +118,12 @@ func (s *Seats) Take(c net.Conn) (seat *Seat, evicted bool) {
 	return seat, evicted
 }
 
-// Place is where connections lead: a peer. Its address is all that counts.
-type Place struct{ _ byte }
-
-// Yield ends the connection that has kept the proxy waiting the longest while it
-// holds something at one of these places, in the middle of a request or before one. It
+// Yield ends the connection that has kept the proxy waiting the longest while it has
+// something at one of these places, in the middle of a request or before one. It
 // says whether there was one.
 func (s *Seats) Yield(at ...*Place) bool {
 	s.mu.Lock()
-	victim, _ := s.stalest(func(seat *Seat) bool {
-		return (seat.working() || seat.holds.Load()) && slices.Contains(at, seat.to.Load())
-	})
+	victim, _ := s.stalest(func(seat *Seat) bool { return seat.places.has(at) })
 	if victim != nil {
 		s.remove(victim)
 	}
@@ -256,7 +253,16 @@ func (s *Seat) Idle() {
 // Busy says that a request is under way.
 func (s *Seat) Busy() {
 	if s != nil {
+		s.answered.Store(false)
 		s.busy.Store(true)
+	}
+}
+
+// Answered says that the answer to the request under way was given whole. What is left
+// of the request is the application's to take: the client may have left.
+func (s *Seat) Answered() {
+	if s != nil {
+		s.answered.Store(true)
 	}
 }
 
@@ -271,7 +277,7 @@ func (s *Seat) Begin() {
 }
 
 // End ends what Begin began, and says whether that got something done: a stream that
-// was taken back, or refused, did not.
+// was taken back did not.
 func (s *Seat) End(done bool) {
 	if s == nil {
 		return
@@ -291,13 +297,6 @@ func (s *Seat) working() bool { return s.busy.Load() || s.streams.Load() > 0 }
 func (s *Seat) Hold() {
 	if s != nil {
 		s.holds.Store(true)
-	}
-}
-
-// Leads says where the connection's request goes, or one of several.
-func (s *Seat) Leads(to *Place) {
-	if s != nil && s.to.Load() != to {
-		s.to.Store(to)
 	}
 }
 

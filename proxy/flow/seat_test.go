@@ -86,27 +86,28 @@ func TestSeatEndsRequestsByReset(t *testing.T) {
 func TestYield(t *testing.T) {
 	full, other := &Place{}, &Place{}
 	var s Seats
-	sit := func(to *Place, do ...func(*Seat)) *endNoter {
+	sit := func(do ...func(*Seat)) *endNoter {
 		seat, c := taken(t, &s, "")
-		seat.Leads(to)
 		for _, f := range do {
 			f(seat)
 		}
 		return c
 	}
-	open := func(s *Seat) { s.Begin(); s.Reads() }
-	end := func(done bool) func(*Seat) { return func(s *Seat) { s.Begin(); s.End(done) } }
-	ofUse := sit(full, (*Seat).Reads, open, end(true))
-	first, takesBack := sit(full, (*Seat).Busy, (*Seat).Reads), sit(full, (*Seat).Reads, open, end(false))
-	unsaid, deaf := sit(full, (*Seat).Hold, (*Seat).Reads), sit(full, (*Seat).Busy, (*Seat).Writes)
-	last := sit(full, (*Seat).Reads, open, open, open)
+	uses := func(p *Place) func(*Seat) { return func(s *Seat) { s.Uses(p) } }
+	used := func(p *Place) func(*Seat) { return func(s *Seat) { s.Used(p) } }
+	open := func(p *Place) func(*Seat) { return func(s *Seat) { s.Begin(); s.Uses(p); s.Reads() } }
+	end := func(p *Place, done bool) func(*Seat) { return func(s *Seat) { s.Read(0); s.Used(p); s.End(done) } }
+	ofUse := sit((*Seat).Reads, open(full), open(full), end(full, true))
+	first, takesBack := sit((*Seat).Busy, uses(full), (*Seat).Reads), sit((*Seat).Reads, open(full), open(full), end(full, false))
+	unsaid, deaf := sit((*Seat).Hold, uses(full), (*Seat).Reads), sit((*Seat).Busy, uses(full), (*Seat).Writes)
+	last := sit((*Seat).Reads, open(other), open(full), open(other), open(other), end(other, false))
 	others := map[string]*endNoter{
-		"at another peer":       sit(other, (*Seat).Busy, (*Seat).Reads),
-		"whose peer works":      sit(full, (*Seat).Busy),
-		"without a request":     sit(full, (*Seat).Busy, (*Seat).Idle, (*Seat).Reads),
-		"that leads nowhere":    sit(nil, (*Seat).Busy, (*Seat).Reads),
-		"with nothing held yet": sit(nil, (*Seat).Reads),
-		"that said more":        sit(full, (*Seat).Busy, (*Seat).Reads),
+		"at another peer":       sit((*Seat).Busy, uses(other), (*Seat).Reads),
+		"whose peer works":      sit((*Seat).Busy, uses(full)),
+		"without a request":     sit((*Seat).Busy, uses(full), used(full), (*Seat).Idle, (*Seat).Reads),
+		"with nothing held yet": sit((*Seat).Reads),
+		"that said more":        sit((*Seat).Busy, uses(full), (*Seat).Reads),
+		"with a stream elsewhere, and one there before": sit((*Seat).Reads, open(other), open(full), end(full, false)),
 	}
 	s.sight = func(c net.Conn) sight {
 		if c == others["that said more"] {
@@ -126,6 +127,27 @@ func TestYield(t *testing.T) {
 		if c.closed {
 			t.Errorf("one %s ended", name)
 		}
+	}
+}
+
+// Places that are not used any more are not kept for ever.
+func TestPlaces(t *testing.T) {
+	var p places
+	all := make([]Place, 3*keepPlaces)
+	for i := range all {
+		p.add(&all[i], 1)
+		p.add(&all[i], 1)
+	}
+	for i := range all {
+		if p.add(&all[i], -1); !p.has([]*Place{{}, &all[i]}) {
+			t.Fatalf("place %d is not in use", i)
+		}
+		if p.add(&all[i], -1); p.has([]*Place{&all[i]}) {
+			t.Fatalf("place %d is in use", i)
+		}
+	}
+	if len(p.all) != keepPlaces {
+		t.Errorf("%d places are kept, want %d", len(p.all), keepPlaces)
 	}
 }
 

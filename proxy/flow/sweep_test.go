@@ -71,6 +71,8 @@ func TestGivenUpEnds(t *testing.T) {
 		{"reset", (*Seat).Busy, seesReset, time.Second},
 		{"ended", (*Seat).Busy, seesEnd, DefaultEnded},
 		{"ended, and one of several streams is under way", func(s *Seat) { s.Reads(); s.Begin() }, seesEnd, DefaultEnded},
+		{"ended, and it has its answer", func(s *Seat) { s.Busy(); s.Answered() }, seesEnd, 0},
+		{"ended at its second request", func(s *Seat) { s.Busy(); s.Answered(); s.Idle(); s.Busy() }, seesEnd, DefaultEnded},
 		{"waits", (*Seat).Busy, seesNothing, 0},
 		{"asks more", (*Seat).Busy, seesBytes, 0},
 		{"ended, and its answer is not read", func(s *Seat) { s.Busy(); s.Writes() }, seesEnd, 0},

@@ -50,7 +50,6 @@ type Limits struct {
 	Told        int // refused connections that are being told why
 	Endpoints   int // that one request is offered to
 	SentAway    int // times that one is sent to an application which ends its connections
-	Room        int // times that one is sent to a peer that takes no more streams
 	AdminConns  int
 	AdminProbes int
 	Series      int // of metrics
@@ -70,7 +69,7 @@ type Limits struct {
 
 	// Seconds; see proxy.Times.
 	OpaqueQuiet, Part, ClientIdle, SlowBody int
-	ClientEnded, Answer, Tell               int
+	ClientEnded, Answer, Room, Tell         int
 	Head, Handshake, Start, Connect         int
 	AppConnect, AppQueueTime, AppSettle     int
 	Linger, Untaken, AppIdleTime, AppSpare  int
@@ -183,7 +182,7 @@ func (l *Limits) fixed() {
 	l.AppConns, l.AppQueue, l.AppIdle, l.AppIdleLong = send.DefaultShared, send.DefaultQueued, send.MaxIdleConns, send.LongIdleConns
 	l.Series = DefaultSeries
 	l.Awaiting, l.Strangers, l.Told = proxy.MaxAwaiting, proxy.MaxStrangers, proxy.MaxTold
-	l.Endpoints, l.SentAway, l.Room = proxy.MaxTries, proxy.MaxSentAway, proxy.MaxRoomTries
+	l.Endpoints, l.SentAway = proxy.MaxTries, proxy.MaxSentAway
 	l.AdminConns, l.AdminProbes = admin.MaxConns, admin.MaxProbes
 	t := proxy.Times{}.WithDefaults()
 	for n, d := range l.times(&t) {
@@ -228,7 +227,7 @@ func openFiles() int {
 func (l *Limits) times(t *proxy.Times) map[*int]*time.Duration {
 	return map[*int]*time.Duration{
 		&l.OpaqueQuiet: &t.OpaqueQuiet, &l.Part: &t.Part, &l.ClientIdle: &t.ClientIdle, &l.SlowBody: &t.SlowBody,
-		&l.ClientEnded: &t.ClientEnded, &l.Answer: &t.Answer, &l.Tell: &t.Tell,
+		&l.ClientEnded: &t.ClientEnded, &l.Answer: &t.Answer, &l.Room: &t.Room, &l.Tell: &t.Tell,
 		&l.Head: &t.Head, &l.Handshake: &t.Handshake, &l.Start: &t.Start, &l.Connect: &t.Connect,
 		&l.AppConnect: &t.AppConnect, &l.AppQueueTime: &t.AppQueue, &l.AppSettle: &t.AppSettle,
 		&l.Linger: &t.Linger, &l.Untaken: &t.Untaken, &l.AppIdleTime: &t.AppIdle, &l.AppSpare: &t.AppSpare,
@@ -245,7 +244,7 @@ func (l *Limits) Times() (t proxy.Times) {
 
 // Tries gives how often a request is sent.
 func (l *Limits) Tries() proxy.Tries {
-	return proxy.Tries{Endpoints: l.Endpoints, SentAway: l.SentAway, Room: l.Room}
+	return proxy.Tries{Endpoints: l.Endpoints, SentAway: l.SentAway}
 }
 
 // HTTP1 gives the part of the codec.

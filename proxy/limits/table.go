@@ -105,14 +105,12 @@ func connections() []Row {
 			Past: "the request is refused", Code: overloaded, Least: 1, Most: many, field: func(l *Limits) *int { return &l.Awaiting },
 		},
 		{
-			Name: "tries", What: "endpoints that one request is offered to which none of them takes", Who: peers,
+			Name: "tries", What: "endpoints that one request is offered to, one after another, while none takes it", Who: peers,
 			Past: "the request fails for the reason of the last one", Code: flow.ConnectFailed.String(), Least: 1, Most: many,
 			field: func(l *Limits) *int { return &l.Endpoints },
 		},
-		{
-			Name: "room-tries", What: "times that one request is sent to a peer which takes no more streams, each up to 40 ms after the one before", Who: peers,
-			Past: "the request fails", Code: overloaded, Least: 1, Most: many, field: func(l *Limits) *int { return &l.Room },
-		},
+		timed("room-seconds", "seconds for which a request is tried again where no more streams are taken", peers, "the request fails", overloaded,
+			func(l *Limits) *int { return &l.Room }),
 		timed("answer-seconds", "seconds for which a peer may be silent on a link, when no new one can be had", peers, "the requests for it fail",
 			flow.ConnectFailed.String(), func(l *Limits) *int { return &l.Answer }),
 		timed("start-seconds", "seconds that one waits for the only instances to begin to listen", clients,
@@ -180,7 +178,7 @@ func links() []Row {
 			Least: 1, Most: many, field: func(l *Limits) *int { return &l.LinkStreams },
 		},
 		{
-			Name: "peer-streams", What: "streams of one workload's links that are being served", Who: peers, Computed: true,
+			Name: "peer-streams", What: "streams of one workload's links that are being served; a sixteenth of `streams` when no more than an eighth of these are free", Who: peers, Computed: true,
 			Past: "the stream is refused", Code: overloaded, Least: 1, Most: many, field: func(l *Limits) *int { return &l.PeerStreams },
 		},
 		{
@@ -239,8 +237,8 @@ func applications() []Row {
 		timed("settle-seconds", "seconds until the first SETTINGS of a connection of HTTP/2", "application", "the requests that wait fail",
 			flow.AppBadResponse.String(), func(l *Limits) *int { return &l.AppSettle }),
 		{
-			Name: "app-tries", What: "times that one request is sent to an application which ends its connections of HTTP/2 with requests under way", Who: "application",
-			Past: "the request fails", Code: flow.Draining.String(), Least: 1, Most: many, field: func(l *Limits) *int { return &l.SentAway },
+			Name: "app-tries", What: "times that one request is sent to an application which ends its connections of HTTP/2 with requests under way, or to peers that send it away", Who: "application, " + peers,
+			Past: "the request fails", Code: flow.Draining.String(), Least: 2, Most: many, field: func(l *Limits) *int { return &l.SentAway },
 		},
 		timed("app-connect-seconds", "seconds to connect to the workload's application", "application", "the request fails",
 			flow.AppTimeout.String(), func(l *Limits) *int { return &l.AppConnect }),

@@ -89,6 +89,34 @@ func TestPerFree(t *testing.T) {
 	})
 }
 
+// Peers that act together and take all that each may have leave the last streams to
+// those that have few.
+func TestFew(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		hold := make(chan struct{})
+		budget := NewBudget(1 << 30)
+		budget.MaxServed = 40
+		var all []*rawPeer
+		for i, want := range []int{20, 15, 2, 2, 1, 0} {
+			share := &Share{Max: 20, Few: 2, Left: 5}
+			p := newRawPeer(t, Config{Budget: budget, Share: share}, func(*Stream) { <-hold })
+			for n := range 30 {
+				p.send(head(uint32(2*n+1), true))
+			}
+			synctest.Wait()
+			if got := int(share.served.Load()); got != want {
+				t.Errorf("peer %d has %d streams, want %d", i+1, got, want)
+			}
+			all = append(all, p)
+		}
+		close(hold)
+		for _, p := range all {
+			_ = p.conn.Close()
+			<-p.ended
+		}
+	})
+}
+
 // What ends in the bytes that it came in is not served, and takes nobody's place:
 // neither of its peer's streams, nor of all.
 func TestEndedBeforeItBegan(t *testing.T) {

@@ -216,15 +216,16 @@ func (s *Stream) OnAbort(f func(*StreamError)) {
 	}
 }
 
-// Whole says whether both directions of the stream have ended by themselves.
-func (s *Stream) Whole() bool {
+// Answered says whether this side has said all that it had to, and the stream was not
+// reset.
+func (s *Stream) Answered() bool {
 	l := s.link
 	l.mu.Lock()
-	ended := s.sendDone && s.recvDone && s.sendErr == nil
+	done := s.sendDone && s.sendErr == nil
 	l.mu.Unlock()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return ended && s.abort == nil
+	return done && s.abort == nil
 }
 
 // Ref is a reference to a stream that may have been released meanwhile.

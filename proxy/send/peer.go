@@ -2,6 +2,7 @@ package send
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"net"
 	"net/netip"
@@ -105,6 +106,9 @@ func (p *Peer) Adopt(c *flow.Conn) bool {
 func openOpaque(ctx context.Context, l *mux.Conn, where, target string) (flow.Duplex, error) {
 	var m flow.Message
 	st, err := l.Open(m.Connect(where, target), false)
+	if errors.Is(err, mux.ErrFull) {
+		return nil, flow.NotHanded(flow.Overloaded, err)
+	}
 	if err != nil {
 		return nil, flow.NotHanded(flow.ConnectFailed, err)
 	}

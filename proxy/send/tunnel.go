@@ -11,7 +11,9 @@ import (
 // may end HTTP there: Upgrade and CONNECT.
 type Tunnel struct {
 	httpConn
-	meshed bool // a peer's proxy reads the request at the other end
+	// Meshed says that a peer's proxy reads the request at the other end, and may
+	// answer it itself.
+	Meshed bool
 }
 
 // NewTunnel makes the exchange on an opaque connection that nothing was read
@@ -19,14 +21,13 @@ type Tunnel struct {
 func NewTunnel(d flow.Duplex, cfg HTTPConfig) *Tunnel {
 	pool := NewHTTP(cfg)
 	pool.Close() // so that the connection is not kept
-	_, meshed := d.(*flow.StreamDuplex)
-	return &Tunnel{httpConn{conn: flow.NewConn(Conn(d), cfg.Buffers), pool: pool, tunnel: true}, meshed}
+	return &Tunnel{httpConn: httpConn{conn: flow.NewConn(Conn(d), cfg.Buffers), pool: pool, tunnel: true}}
 }
 
 // Receive is part of flow.Exchange. An answer that the peer's proxy made itself says
-// why in leno-reason, which it takes out of those of applications.
+// why in leno-reason, which it takes out of the answers that it relays.
 func (t *Tunnel) Receive(r *flow.Response) error {
-	if err := t.httpConn.Receive(r); err != nil || !t.meshed {
+	if err := t.httpConn.Receive(r); err != nil || !t.Meshed {
 		return err
 	}
 	for i := range t.parser.Fields {
