@@ -241,9 +241,6 @@ func (p *Proxy) buildInbound() {
 			return identify.Accepted(ctx, config, p.cfg.Identity, socket.NewGather(c))
 		},
 	}
-	if b := p.cfg.Link.Budget; b != nil {
-		p.inbound.links.shares.leaveLast(b.MaxServed)
-	}
 }
 
 func (p *Proxy) appPool(port mesh.Port) *send.HTTP {

@@ -15,21 +15,11 @@ type shares[K comparable] struct {
 	// mostLinks and mostStreams bound what one peer may have; 0 means no
 	// bound.
 	mostLinks, mostStreams int
-	perFree, few, left     int // see mux.Share
+	perFree                int // see mux.Share
 
 	mu sync.Mutex
 	m  map[K]*peerShare[K] // guarded by mu
 }
-
-// The last one in lastStreams of all streams is for workloads that have less than one
-// in fewStreams: workloads that act together cannot take all.
-const (
-	lastStreams = 8
-	fewStreams  = 16
-)
-
-// leaveLast has peers leave the last of so many streams to those that have few.
-func (s *shares[K]) leaveLast(of int) { s.few, s.left = max(1, of/fewStreams), of/lastStreams }
 
 // peerShare is what the connections of one peer have together.
 type peerShare[K comparable] struct {
@@ -46,7 +36,7 @@ func (s *shares[K]) join(peer K) (share *peerShare[K], ok bool) {
 	share = s.m[peer]
 	if share == nil {
 		share = &peerShare[K]{peer: peer}
-		share.Max, share.PerFree, share.Few, share.Left = cmp.Or(s.mostStreams, math.MaxInt), s.perFree, s.few, s.left
+		share.Max, share.PerFree = cmp.Or(s.mostStreams, math.MaxInt), s.perFree
 		if s.m == nil {
 			s.m = make(map[K]*peerShare[K])
 		}

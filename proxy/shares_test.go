@@ -97,20 +97,6 @@ func TestShareOfOneAddress(t *testing.T) {
 	})
 }
 
-// TestLastStreams has workloads' links leave the last streams to those that have few.
-func TestLastStreams(t *testing.T) {
-	budget := mux.NewBudget(1 << 30)
-	budget.MaxServed = 32
-	p := &Proxy{
-		cfg:  Config{Identity: identity.NewSource(), Link: mux.Config{Budget: budget}},
-		core: &core{log: slog.New(slog.DiscardHandler), metrics: telemetry.NewRegistry(telemetry.Config{})},
-	}
-	p.buildInbound()
-	if share, ok := p.inbound.links.shares.join("w"); !ok || share.Few != 2 || share.Left != 4 {
-		t.Errorf("with %d or more streams it leaves %d", share.Few, share.Left)
-	}
-}
-
 // post is the header block of a request with a body.
 func post() (block []byte) {
 	enc := http2.NewEncoder(0)

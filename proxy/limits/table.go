@@ -178,7 +178,7 @@ func links() []Row {
 			Least: 1, Most: many, field: func(l *Limits) *int { return &l.LinkStreams },
 		},
 		{
-			Name: "peer-streams", What: "streams of one workload's links that are being served; a sixteenth of `streams` when no more than an eighth of these are free", Who: peers, Computed: true,
+			Name: "peer-streams", What: "streams of one workload's links that are being served", Who: peers, Computed: true,
 			Past: "the stream is refused", Code: overloaded, Least: 1, Most: many, field: func(l *Limits) *int { return &l.PeerStreams },
 		},
 		{

@@ -109,9 +109,6 @@ type Share struct {
 	// PerFree, if it is not 0, is how many of them there may be for each stream more
 	// that all may have: the fewer are left, the less one may have that has many.
 	PerFree int
-	// Few is how many of them there may be once no more than Left are free: the last
-	// ones are for peers that have few. Left of 0 is for nobody.
-	Few, Left int
 
 	served atomic.Int64
 }
@@ -122,7 +119,7 @@ func (s *Share) full(b *Budget) bool {
 		return false
 	}
 	has := int(s.served.Load())
-	return has >= s.Max || s.PerFree > 0 && has >= s.PerFree*b.free() || s.Left > 0 && has >= s.Few && b.free() <= s.Left
+	return has >= s.Max || s.PerFree > 0 && has >= s.PerFree*b.free()
 }
 
 func (s *Share) add(n int64) {

@@ -61,7 +61,7 @@ func TestShares(t *testing.T) {
 	}
 }
 
-type limits struct{ most, perFree, few, left int }
+type limits struct{ most, perFree int }
 
 // Peers that take all they get, one after another, leave something for the next.
 func TestGreedyPeers(t *testing.T) {
@@ -71,7 +71,6 @@ func TestGreedyPeers(t *testing.T) {
 		want []int // of the first peer, the second, and so on
 	}{
 		"two streams for each that is free": {20, limits{most: 10, perFree: 2}, []int{10, 7, 2, 1}},
-		"the last ones for who has few":     {40, limits{most: 20, few: 2, left: 5}, []int{20, 15, 2, 2, 1, 0}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -80,7 +79,7 @@ func TestGreedyPeers(t *testing.T) {
 				budget.MaxServed = tt.all
 				var all []*rawPeer
 				for i, want := range tt.want {
-					share := &Share{Max: tt.each.most, PerFree: tt.each.perFree, Few: tt.each.few, Left: tt.each.left}
+					share := &Share{Max: tt.each.most, PerFree: tt.each.perFree}
 					p := newRawPeer(t, Config{Budget: budget, Share: share}, func(*Stream) { <-hold })
 					for n := range 30 {
 						p.send(head(uint32(2*n+1), true))
