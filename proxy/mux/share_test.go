@@ -61,43 +61,32 @@ func TestShares(t *testing.T) {
 	}
 }
 
-type limits struct{ most, perFree int }
-
-// Peers that take all they get, one after another, leave something for the next.
-func TestGreedyPeers(t *testing.T) {
-	for name, tt := range map[string]struct {
-		all  int
-		each limits
-		want []int // of the first peer, the second, and so on
-	}{
-		"two streams for each that is free": {20, limits{most: 10, perFree: 2}, []int{10, 7, 2, 1}},
-	} {
-		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				hold := make(chan struct{})
-				budget := NewBudget(1 << 30)
-				budget.MaxServed = tt.all
-				var all []*rawPeer
-				for i, want := range tt.want {
-					share := &Share{Max: tt.each.most, PerFree: tt.each.perFree}
-					p := newRawPeer(t, Config{Budget: budget, Share: share}, func(*Stream) { <-hold })
-					for n := range 30 {
-						p.send(head(uint32(2*n+1), true))
-					}
-					synctest.Wait()
-					if got := int(share.served.Load()); got != want {
-						t.Errorf("peer %d has %d streams, want %d", i+1, got, want)
-					}
-					all = append(all, p)
-				}
-				close(hold)
-				for _, p := range all {
-					_ = p.conn.Close()
-					<-p.ended
-				}
-			})
-		})
-	}
+// Peers that take all they get one after another leave something for the next, where
+// each may have two streams for each that is free.
+func TestPerFree(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		hold := make(chan struct{})
+		budget := NewBudget(1 << 30)
+		budget.MaxServed = 20
+		var all []*rawPeer
+		for i, want := range []int{10, 7, 2, 1} {
+			share := &Share{Max: 10, PerFree: 2}
+			p := newRawPeer(t, Config{Budget: budget, Share: share}, func(*Stream) { <-hold })
+			for n := range 20 {
+				p.send(head(uint32(2*n+1), true))
+			}
+			synctest.Wait()
+			if got := int(share.served.Load()); got != want {
+				t.Errorf("peer %d has %d streams, want %d", i+1, got, want)
+			}
+			all = append(all, p)
+		}
+		close(hold)
+		for _, p := range all {
+			_ = p.conn.Close()
+			<-p.ended
+		}
+	})
 }
 
 // What ends in the bytes that it came in is not served, and takes nobody's place:
