@@ -80,6 +80,7 @@ const (
 type room struct {
 	since time.Time     // of the first such try
 	wait  time.Duration // before the last one
+	made  bool          // another one ended for it
 	full  []*flow.Place // in this round
 }
 
@@ -111,7 +112,8 @@ func (o *outbound) makeRoom(ctx context.Context, r *room) bool {
 	if time.Since(r.since) >= o.times.Room {
 		return false
 	}
-	if r.wait == 0 && o.outSeats.Yield(r.full...) {
+	if !r.made && o.outSeats.Yield(r.full...) {
+		r.made = true
 		o.shed(telemetry.Outbound, "a request that kept a full peer waiting was ended")
 	}
 	r.wait = min(max(2*r.wait, roomWait), roomWaitMost)

@@ -45,8 +45,8 @@ func (s *Seats) left(seat *Seat, silent time.Duration) bool {
 // stalest finds the seat whose connection has kept the proxy waiting the
 // longest, among those that are looked at and that may be the one. Where the proxy is
 // late with all of these, unread is the oldest one of them that has never been of use.
-// s.mu is held.
-func (s *Seats) stalest(may func(*Seat) bool) (found, unread *Seat) {
+// No byte must have moved on the one that is found for as long as silent. s.mu is held.
+func (s *Seats) stalest(silent time.Duration, may func(*Seat) bool) (found, unread *Seat) {
 	if len(s.all) == 0 {
 		return nil, nil
 	}
@@ -65,10 +65,10 @@ func (s *Seats) stalest(may func(*Seat) bool) (found, unread *Seat) {
 		if oldest == nil {
 			break
 		}
-		if oldest.writes.Load() > 0 || s.look(oldest) == seesNothing {
+		if s.silent(oldest) >= silent && (oldest.writes.Load() > 0 || s.look(oldest) == seesNothing) {
 			return oldest, nil
 		}
-		below = most // what it said waits for us
+		below = most // what it said waits for us, or it said something just now
 		if unread == nil && !oldest.proven.Load() {
 			unread = oldest
 		}

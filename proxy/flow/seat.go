@@ -86,6 +86,9 @@ const (
 	seatLook = 1024
 	// seatPeeks bounds how many are looked at for a client that went away.
 	seatPeeks = 128
+	// yieldSilence is how long no byte must have moved on a connection that gives way
+	// to another at a full peer: its client may be only a moment late.
+	yieldSilence = 100 * time.Millisecond
 	// seatTries bounds how many of them are asked whether they wait indeed.
 	seatTries = 8
 )
@@ -123,7 +126,7 @@ func (s *Seats) Take(c net.Conn) (seat *Seat, evicted bool) {
 // says whether there was one.
 func (s *Seats) Yield(at ...*Place) bool {
 	s.mu.Lock()
-	victim, _ := s.stalest(func(seat *Seat) bool { return seat.places.has(at) })
+	victim, _ := s.stalest(yieldSilence, func(seat *Seat) bool { return seat.places.has(at) })
 	if victim != nil {
 		s.remove(victim)
 	}

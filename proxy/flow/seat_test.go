@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net"
 	"testing"
+	"time"
 )
 
 // endNoter is a connection that notes its end.
@@ -102,11 +103,12 @@ func TestYield(t *testing.T) {
 	unsaid, deaf := sit((*Seat).Hold, uses(full), (*Seat).Reads), sit((*Seat).Busy, uses(full), (*Seat).Writes)
 	last := sit((*Seat).Reads, open(other), open(full), open(other), open(other), end(other, false))
 	others := map[string]*endNoter{
-		"at another peer":       sit((*Seat).Busy, uses(other), (*Seat).Reads),
-		"whose peer works":      sit((*Seat).Busy, uses(full)),
-		"without a request":     sit((*Seat).Busy, uses(full), used(full), (*Seat).Idle, (*Seat).Reads),
-		"with nothing held yet": sit((*Seat).Reads),
-		"that said more":        sit((*Seat).Busy, uses(full), (*Seat).Reads),
+		"at another peer":                               sit((*Seat).Busy, uses(other), (*Seat).Reads),
+		"whose peer works":                              sit((*Seat).Busy, uses(full)),
+		"without a request":                             sit((*Seat).Busy, uses(full), used(full), (*Seat).Idle, (*Seat).Reads),
+		"with nothing held yet":                         sit((*Seat).Reads),
+		"that said more":                                sit((*Seat).Busy, uses(full), (*Seat).Reads),
+		"that moved just now":                           sit((*Seat).Busy, uses(full), (*Seat).Reads),
 		"with a stream elsewhere, and one there before": sit((*Seat).Reads, open(other), open(full), end(full, false)),
 	}
 	s.sight = func(c net.Conn) sight {
@@ -114,6 +116,12 @@ func TestYield(t *testing.T) {
 			return seesBytes // the proxy is late
 		}
 		return seesNothing
+	}
+	s.silence = func(c net.Conn) time.Duration {
+		if c == others["that moved just now"] {
+			return yieldSilence - 1
+		}
+		return yieldSilence
 	}
 	for i, c := range []*endNoter{first, takesBack, unsaid, deaf, last, ofUse} {
 		if !s.Yield(&Place{}, full) || !c.closed {

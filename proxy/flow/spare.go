@@ -49,7 +49,7 @@ func (s *Seat) Opaque(other Duplex) {
 
 // giver finds who gives up the seat for a newcomer. s.mu is held.
 func (s *Seats) giver(newcomer netip.Prefix) *Seat {
-	waits, unread := s.stalest(func(*Seat) bool { return true })
+	waits, unread := s.stalest(0, func(*Seat) bool { return true })
 	waits = cmp.Or(waits, unread)
 	if waits != nil && (waits.working() || !waits.proven.Load()) {
 		return waits
