@@ -3,13 +3,16 @@ package abuse
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"net/netip"
 	"os"
+	"path/filepath"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -17,7 +20,10 @@ import (
 	"github.com/leno-mesh/leno/test/netns"
 )
 
-func TestMain(m *testing.M) { harness.Main(m) }
+func TestMain(m *testing.M) {
+	enlist()
+	harness.Main(m)
+}
 
 const (
 	memory = 48 << 20
@@ -39,34 +45,25 @@ func TestHonestAreServed(t *testing.T) {
 	client := fenced(t, m, harness.Sidecar{At: front, Name: "client", Upstreams: []string{
 		"app:8080=" + upstream.String(), "evil:8080=" + toEvil.String(),
 	}})
-	var band [3]*harness.Proxy
+	var band [3]string
 	for i, name := range []string{"mallory", "mallory-2", "mallory-3"} {
-		band[i] = m.Start(harness.Sidecar{At: harness.Loopback(t), Name: name})
+		p := m.Start(harness.Sidecar{At: harness.Loopback(t), Name: name})
+		band[i] = filepath.Join(p.State, "identity.pem")
 	}
 	m.WaitConnected("app", "client", "evil")
 
 	honest := harness.StartLoad(t, front, "http://"+upstream.String()+"/", 4)
 	connecting := startConnecting(t, front, upstream)
 	honest.Await(20)
-	a := newArmy(t.Context())
-	lair, err := den.Listen(port)
-	if err != nil {
-		t.Fatal(err)
-	}
-	a.wg.Go(func() { serveHostile(a.ctx, lair) })
-	againstServed(a, client.Outbound(), toEvil)
-	againstClients(a, client.Outbound(), upstream)
-	for name, to := range map[string]netip.AddrPort{"app": at.At(4191), "client": front.At(4191)} {
-		a.send("silent, admin of "+name, 100, plain(to), hold(nil))
-		a.send("half a request, admin of "+name, 100, plain(to), hold([]byte("GET /metrics HTTP/1.1\r\n")))
-	}
-	againstLinks(a, at.At(4143), band, m.Proxies()["app"].Workload)
-	a.fight(90*time.Second, 10*time.Minute)
+	fight(t, den, orders{
+		Lair: den.At(port), Forward: client.Outbound(), Upstream: upstream, ToLair: toEvil,
+		Admins: map[string]netip.AddrPort{"app": at.At(4191), "client": front.At(4191)},
+		Links:  &links{At: at.At(4143), Workload: m.Proxies()["app"].Workload, Band: band},
+	}, 90*time.Second, 10*time.Minute)
 
 	honest.Await(100) // it goes on as if nothing had been
 	connecting.mustAllBeGood()
 	honest.MustAllBeGood()
-	a.mustHaveHappened(t)
 	mustHaveLived(t, server, client, evil)
 }
 
@@ -94,12 +91,7 @@ func TestHonestAreServedUncertified(t *testing.T) {
 	for _, load := range honest {
 		load.Await(20)
 	}
-	a := newArmy(t.Context())
-	robber := place("robber")
-	dial := func(ctx context.Context) (net.Conn, error) { return robber.Dial(ctx, "tcp", to.String()) }
-	againstPlain(a, "inbound", dial)
-	a.send("silent, inbound", 150, dial, hold(nil)) // more than there are seats
-	a.fight(20*time.Second, 10*time.Minute)
+	fight(t, place("robber"), orders{Inbound: to}, 20*time.Second, 10*time.Minute)
 
 	for _, load := range honest {
 		load.Await(100)
@@ -108,7 +100,6 @@ func TestHonestAreServedUncertified(t *testing.T) {
 	for _, load := range honest {
 		load.MustAllBeGood()
 	}
-	a.mustHaveHappened(t)
 	mustHaveLived(t, server)
 }
 
@@ -159,7 +150,9 @@ func startConnecting(t *testing.T, from harness.Place, to netip.AddrPort) *conne
 		said.Store(false)
 		c, err := from.Dial(ctx, network, to)
 		if err != nil {
-			said.Store(true) // one that never stood did not give way
+			// Who is reset and not refused stood already: it gave way before this
+			// process saw that it stood.
+			said.Store(!errors.Is(err, syscall.ECONNRESET))
 			return nil, err
 		}
 		return telling{c, &said}, nil
@@ -219,10 +212,10 @@ func (c *connecting) mustAllBeGood() {
 	c.t.Helper()
 	c.stop()
 	<-c.done
-	// This process is busy with the attacks, and may take half a second from the
-	// connection to the first byte: by then it is the silent one that gives way.
+	// A busy machine may take half a second from the connection to the first byte: by
+	// then it is the silent one that gives way.
 	c.t.Logf("honest connections: %d, and %d that gave way before they said anything", c.good, c.unsaid)
-	if c.good == 0 || c.unsaid > c.good/20 {
+	if c.good == 0 || c.unsaid > c.good/100 {
 		c.t.Errorf("%d honest connections were served, and %d gave way while they were silent", c.good, c.unsaid)
 	}
 	if n := len(c.bad); n > 0 {

@@ -7,14 +7,12 @@ import (
 	"io"
 	"net"
 	"net/netip"
-	"path/filepath"
 	"strings"
 	"time"
 
 	"golang.org/x/net/http2"
 
 	"github.com/leno-mesh/leno/proxy/link"
-	"github.com/leno-mesh/leno/test/harness"
 )
 
 // againstClients sends everybody who needs no certificate to a proxy's clients'
@@ -52,13 +50,14 @@ func againstPlain(a *army, name string, dial dialer) {
 // againstLinks sends those with and without a certificate to a proxy's links.
 // One workload has few links and half of the streams at most: so one of the band
 // has the attackers that keep streams, one the other floods, one the idle links.
-func againstLinks(a *army, to netip.AddrPort, band [3]*harness.Proxy, workload string) {
+func againstLinks(a *army, o *links) {
+	to := o.At
 	hello := []byte("\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03")
 	a.sendAway("half a handshake", 80, plain(to), hold(hello))
 	a.sendAway("silent handshake", 40, plain(to), hold(nil))
 	a.sendAway("no TLS", 2, plain(to), garbage)
 	a.sendAway("plain HTTP to links", 2, plain(to), hold([]byte("GET / HTTP/1.1\r\n\r\n")))
-	where := "v=1;m=http;s=app.shop;p=8080;w=" + workload
+	where := "v=1;m=http;s=app.shop;p=8080;w=" + o.Workload
 	for name, do := range map[string]attack{
 		"continuations":     framed(where, false, nil, continuations),
 		"settings":          framed(where, false, nil, settingsFlood),
@@ -68,9 +67,9 @@ func againstLinks(a *army, to netip.AddrPort, band [3]*harness.Proxy, workload s
 		"empty data":        framed(where, false, nil, emptyData),
 		"garbage on a link": garbage,
 	} {
-		a.sendAway("link, "+name, 1, secured(to, band[1]), do)
+		a.sendAway("link, "+name, 1, secured(to, o.Band[1]), do)
 	}
-	a.sendAway("link, rapid reset", 1, secured(to, band[0]), framed(where, false, nil, rapidReset))
+	a.sendAway("link, rapid reset", 1, secured(to, o.Band[0]), framed(where, false, nil, rapidReset))
 	for name, do := range map[string]attack{
 		"huge head":      framed(where, false, nil, hugeHead),
 		"small fields":   framed(where, false, nil, smallFields),
@@ -80,15 +79,15 @@ func againstLinks(a *army, to netip.AddrPort, band [3]*harness.Proxy, workload s
 		"tiny window":    framed(where, false, shut(), tinyWindow),
 		"slow streams":   framed(where, false, nil, slowStreams(200)),
 	} {
-		a.send("link, "+name, 1, secured(to, band[0]), do)
+		a.send("link, "+name, 1, secured(to, o.Band[0]), do)
 	}
-	a.send("link, idle", 20, secured(to, band[2]), framed(where, false, nil, func(p *peer) error { return hold(nil)(p.c) }))
+	a.send("link, idle", 20, secured(to, o.Band[2]), framed(where, false, nil, func(p *peer) error { return hold(nil)(p.c) }))
 }
 
 // secured connects with a workload's certificate.
-func secured(to netip.AddrPort, as *harness.Proxy) dialer {
-	file := filepath.Join(as.State, "identity.pem")
+func secured(to netip.AddrPort, file string) dialer {
 	return func(ctx context.Context) (net.Conn, error) {
+		// As it is now: the proxy whose it is renews it.
 		cert, err := tls.LoadX509KeyPair(file, file)
 		if err != nil {
 			return nil, err

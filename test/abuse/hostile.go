@@ -4,15 +4,10 @@ import (
 	"context"
 	"crypto/rand"
 	"io"
-	"maps"
 	"net"
 	"net/netip"
-	"slices"
 	"sync"
-	"testing"
 	"time"
-
-	"github.com/leno-mesh/leno/test/harness"
 )
 
 // hostile is one connection of an attacker.
@@ -39,8 +34,8 @@ const (
 
 // tally is what became of the attacks of one kind.
 type tally struct {
-	dialled, went, thrown int
-	mustBeThrown          bool
+	Dialled, Went, Thrown int
+	MustBeThrown          bool
 }
 
 // army runs attackers, each with one connection after another.
@@ -49,23 +44,6 @@ type army struct {
 	wg    sync.WaitGroup
 	mu    sync.Mutex
 	kinds map[string]*tally // guarded by mu
-
-	callBack func() // ends it
-}
-
-func newArmy(ctx context.Context) *army {
-	ctx, callBack := context.WithCancel(ctx)
-	return &army{ctx: ctx, callBack: callBack, kinds: map[string]*tally{}}
-}
-
-// fight lets the attacks go on for a while, and calls all back.
-func (a *army) fight(short, long time.Duration) {
-	if harness.Soak() {
-		short = long
-	}
-	harness.Pass(short)
-	a.callBack()
-	a.wg.Wait()
 }
 
 // send starts n attackers.
@@ -82,7 +60,7 @@ func (a *army) send(name string, n int, dial dialer, do attack) {
 
 // sendAway is send for those that the proxy itself has to end.
 func (a *army) sendAway(name string, n int, dial dialer, do attack) {
-	a.note(name, func(k *tally) { k.mustBeThrown = true })
+	a.note(name, func(k *tally) { k.MustBeThrown = true })
 	a.send(name, n, dial, do)
 }
 
@@ -91,16 +69,16 @@ func (a *army) strike(name string, dial dialer, do attack) {
 	if err != nil {
 		return
 	}
-	a.note(name, func(k *tally) { k.dialled++ })
+	a.note(name, func(k *tally) { k.Dialled++ })
 	defer c.Close()
 	defer context.AfterFunc(a.ctx, func() { c.Close() })()
 	var went sync.Once
 	underWay := false
 	err = do(&hostile{c, func() {
-		went.Do(func() { a.note(name, func(k *tally) { k.went++ }); underWay = true })
+		went.Do(func() { a.note(name, func(k *tally) { k.Went++ }); underWay = true })
 	}})
 	if underWay && a.ctx.Err() == nil && err != nil {
-		a.note(name, func(k *tally) { k.thrown++ })
+		a.note(name, func(k *tally) { k.Thrown++ })
 	}
 }
 
@@ -112,23 +90,6 @@ func (a *army) note(name string, change func(*tally)) {
 		a.kinds[name] = &tally{}
 	}
 	change(a.kinds[name])
-}
-
-// mustHaveHappened fails the test for each kind of which not one attack was
-// made in full, or was ended by the proxy where that has to end it.
-func (a *army) mustHaveHappened(t *testing.T) {
-	t.Helper()
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	for _, name := range slices.Sorted(maps.Keys(a.kinds)) {
-		k := a.kinds[name]
-		t.Logf("%s: %d connections, %d attacks, %d thrown out", name, k.dialled, k.went, k.thrown)
-		if k.went == 0 {
-			t.Errorf("%s: no attack was made", name)
-		} else if k.mustBeThrown && k.thrown == 0 {
-			t.Errorf("%s: none was ended by the proxy", name)
-		}
-	}
 }
 
 // wait lets time pass; it is false once the army is called back.
