@@ -50,7 +50,7 @@ func (c *caller) client(source *identity.Source) *http.Client {
 	protocols.SetHTTP2(true)
 	tr := &http.Transport{TLSClientConfig: cfg, Protocols: &protocols}
 	c.t.Cleanup(tr.CloseIdleConnections)
-	return &http.Client{Transport: tr, Timeout: 10 * time.Second}
+	return &http.Client{Transport: tr, Timeout: ceiling}
 }
 
 // issue asks for a certificate with a fresh key.
@@ -109,7 +109,7 @@ func TestWithoutCertificate(t *testing.T) {
 	c.wantCode(err, connect.CodeUnauthenticated)
 	_, err = genconnect.NewTelemetryClient(c.client(nil), "https://"+c.addr).Push(t.Context(), connect.NewRequest(&gen.PushRequest{}))
 	c.wantCode(err, connect.CodeUnauthenticated)
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), ceiling)
 	defer cancel()
 	b := genconnect.NewDiscoveryClient(c.client(nil), "https://"+c.addr, connect.WithGRPC()).Stream(ctx)
 	_ = b.Send(&gen.ProxyMessage{Message: &gen.ProxyMessage_Hello{Hello: &gen.Hello{}}})

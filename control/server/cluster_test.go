@@ -8,8 +8,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"math/rand/v2"
-	"net"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -179,7 +177,7 @@ func (c *clustered) pod(name, account string, change func(*sidecar.Config)) *sid
 	c.t.Helper()
 	cfg := sidecar.Config{
 		Mounted: c.mount(name), StateDir: filepath.Join(c.t.TempDir(), "state"), Address: netip.MustParseAddr("127.0.0.1"),
-		InboundPort: free(c.t), AdminPort: freeEverywhere(c.t), Name: name, LogLevel: "info", DrainTimeout: time.Second, Version: "1.2.3",
+		InboundPort: free(c.t), AdminPort: free(c.t), Name: name, LogLevel: "info", DrainTimeout: time.Second, Version: "1.2.3",
 	}
 	change(&cfg)
 	if account != "" {
@@ -187,21 +185,6 @@ func (c *clustered) pod(name, account string, change func(*sidecar.Config)) *sid
 	}
 	s, _ := runSidecar(c.t, cfg, c.t.Output())
 	return s
-}
-
-// freeEverywhere gives a port that nobody has at any address. It is below those
-// that connections get by themselves, one of which may come between.
-func freeEverywhere(t *testing.T) uint16 {
-	t.Helper()
-	for range 100 {
-		port := uint16(20000 + rand.IntN(10000))
-		if l, err := net.Listen("tcp", fmt.Sprintf(":%d", port)); err == nil {
-			_ = l.Close()
-			return port
-		}
-	}
-	t.Fatal("no port is free")
-	return 0
 }
 
 // runSidecar runs a proxy until the test ends or stop is called.
@@ -296,7 +279,7 @@ func TestPodRestarts(t *testing.T) {
 	c := startClustered(t, 0)
 	cfg := sidecar.Config{
 		Mounted: c.mount("web-0"), StateDir: filepath.Join(t.TempDir(), "state"), Address: netip.MustParseAddr("127.0.0.1"),
-		InboundPort: free(t), AdminPort: freeEverywhere(t), Name: "web-0", LogLevel: "info", DrainTimeout: time.Second,
+		InboundPort: free(t), AdminPort: free(t), Name: "web-0", LogLevel: "info", DrainTimeout: time.Second,
 	}
 	c.add(t, "web-0", "shop/web", cfg.InboundPort, cfg.AdminPort)
 	web, stop := runSidecar(t, cfg, t.Output())
@@ -390,7 +373,7 @@ func TestRootLost(t *testing.T) {
 	c := startClustered(t, 0)
 	cfg := sidecar.Config{
 		Mounted: c.mount("web-0"), Address: netip.MustParseAddr("127.0.0.1"),
-		InboundPort: free(t), AdminPort: freeEverywhere(t), Name: "web-0", LogLevel: "info", DrainTimeout: time.Second,
+		InboundPort: free(t), AdminPort: free(t), Name: "web-0", LogLevel: "info", DrainTimeout: time.Second,
 	}
 	c.add(t, "web-0", "shop/web", cfg.InboundPort, cfg.AdminPort)
 	log := &logs{}

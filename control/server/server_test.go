@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -121,19 +122,28 @@ func (p *plane) join(t *testing.T, account string, services []string, change fun
 	return s
 }
 
+// free gives a port that nobody has at any address. It is below those that
+// connections get by themselves, one of which may come between.
 func free(t *testing.T) uint16 {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	t.Helper()
+	for range 100 {
+		port := uint16(20000 + rand.IntN(10000))
+		if l, err := net.Listen("tcp", fmt.Sprintf(":%d", port)); err == nil {
+			_ = l.Close()
+			return port
+		}
 	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).AddrPort().Port()
+	t.Fatal("no port is free")
+	return 0
 }
+
+// ceiling ends a wait that is in vain. No outcome may hang on how long it is.
+const ceiling = time.Minute
 
 // until polls for what comes by itself, with a loose ceiling.
 func until(t *testing.T, what string, ok func() bool) {
 	t.Helper()
-	deadline := time.After(20 * time.Second)
+	deadline := time.After(ceiling)
 	for !ok() {
 		select {
 		case <-deadline:
@@ -212,7 +222,7 @@ func checkOperator(t *testing.T, p *plane) {
 
 func get(t *testing.T, url string) string {
 	t.Helper()
-	c := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: 10 * time.Second}
+	c := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: ceiling}
 	resp, err := c.Get(url)
 	if err != nil {
 		t.Fatal(err)
@@ -240,7 +250,7 @@ func TestTokenIsUsedOnce(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), ceiling)
 	defer cancel()
 	if err := second.Run(ctx); err == nil || !strings.Contains(err.Error(), "was used already") {
 		t.Errorf("a second use of the token ended with: %v", err)
@@ -260,7 +270,7 @@ func TestTokenNamesItsServices(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), ceiling)
 	defer cancel()
 	if err := s.Run(ctx); err == nil || !strings.Contains(err.Error(), "not in the join token") {
 		t.Errorf("registering another service ended with: %v", err)
