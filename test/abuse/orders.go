@@ -105,6 +105,9 @@ func fight(t *testing.T, from harness.Place, o orders, short, long time.Duration
 	if err := json.Unmarshal([]byte(army.Output()), &kinds); err != nil {
 		t.Fatalf("the army: %v\n%s", err, army.Output())
 	}
+	if len(kinds) == 0 {
+		t.Error("the army attacked nobody")
+	}
 	for _, name := range slices.Sorted(maps.Keys(kinds)) {
 		k := kinds[name]
 		t.Logf("%s: %d connections, %d attacks, %d thrown out", name, k.Dialled, k.Went, k.Thrown)
