@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -122,12 +123,19 @@ func (p *plane) join(t *testing.T, account string, services []string, change fun
 	return s
 }
 
-// free gives a port that nobody has at any address. It is below those that
-// connections get by themselves, one of which may come between.
+// free begins at firstPort, which is another one in another run of the tests, and has
+// looked at so many ports.
+var (
+	firstPort = rand.Uint32N(10000)
+	looked    atomic.Uint32
+)
+
+// free gives a port that nobody has at any address, and not the same one again. It is
+// below those that connections get by themselves, one of which may come between.
 func free(t *testing.T) uint16 {
 	t.Helper()
 	for range 100 {
-		port := uint16(20000 + rand.IntN(10000))
+		port := uint16(20000 + (firstPort+looked.Add(1))%10000)
 		if l, err := net.Listen("tcp", fmt.Sprintf(":%d", port)); err == nil {
 			_ = l.Close()
 			return port
